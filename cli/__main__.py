@@ -1,0 +1,5 @@
+"""`python -m neurontab.cli` is `neurontab`."""
+
+from .app import main
+
+main()

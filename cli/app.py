@@ -1,0 +1,67 @@
+"""`neurontab`: the commands, and the one place where a user's mistake becomes a message."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from neurontab import __version__
+from neurontab.errors import NeurontabError
+
+from .ask import query, tables
+from .build import build
+from .chart import chart
+from .derive import derive
+from .info import info
+
+STOPPED = 130
+
+
+class Commands(TyperGroup):
+    """Shows what the user can put right as one message; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> object:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except NeurontabError as error:
+            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(STOPPED) from None
+        except BrokenPipeError:
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (build, query, tables, derive, chart, info):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Tables about the neurons of language models: which every random seed learns."""
+    del version
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()

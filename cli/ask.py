@@ -1,0 +1,151 @@
+"""`neurontab query` and `neurontab tables`: questions over a run, and what may be asked of."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from neurontab.errors import QueryError
+
+from .options import RunFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from neurontab.tables.query import Query
+
+
+class Format(StrEnum):
+    """How an answer is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL over the run's tables, in Polars' dialect.")],
+    run: RunFolder = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", help="A table, or what -o's suffix says.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a file.")] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=0, help="Rows of a table that are shown; 0 is all.")
+    ] = 40,
+) -> None:
+    """Ask a question in SQL over every table of a run."""
+    import neurontab
+
+    wanted = format or _by_suffix(output)
+    answer = neurontab.open(run).sql(sql)
+    if wanted is Format.TABLE and output is None:
+        from .render import print_frame
+
+        print_frame(answer, limit=limit or len(answer))
+    elif output is None:
+        sys.stdout.buffer.write(encoded(answer, wanted))
+        sys.stdout.buffer.flush()
+    else:
+        from neurontab.files import write_whole
+
+        content = encoded(answer, wanted)
+        write_whole(output, lambda beside: beside.write_bytes(content))
+
+
+def tables(
+    name: Annotated[str | None, typer.Argument(help="A table to show column by column.")] = None,
+    run: RunFolder = None,
+) -> None:
+    """List the tables of a run, or the columns of one."""
+    import polars as pl
+
+    import neurontab
+
+    from .render import print_frame
+
+    opened = neurontab.open(run)
+    if name is None:
+        parts = opened.manifest.tables
+        rows = [
+            {
+                "table": table.name,
+                "rows": sum(part.rows for part in parts[table.name].values()),
+                "description": table.description,
+            }
+            for table in opened.tables().values()
+        ]
+        print_frame(pl.DataFrame(rows), limit=len(rows))
+        return
+    table = opened.table(name)
+    columns = [
+        {
+            "column": column.name,
+            "type": str(column.dtype),
+            "unit": column.unit,
+            "description": column.description,
+            "source": column.source,
+        }
+        for column in table.columns
+    ]
+    typer.echo(table.description)
+    print_frame(pl.DataFrame(columns), limit=len(columns))
+    if name in opened.queries:
+        _print_thresholds(opened.queries[name])
+
+
+def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
+    """An answer in one of the formats, nulls as each writes them."""
+    from io import BytesIO
+
+    import polars as pl
+
+    buffer = BytesIO()
+    match wanted:
+        case Format.CSV:
+            answer.write_csv(buffer)
+        case Format.JSON:
+            answer.write_json(buffer)
+        case Format.JSONL:
+            answer.write_ndjson(buffer)
+        case Format.PARQUET:
+            answer.write_parquet(buffer)
+        case Format.ARROW:
+            answer.write_ipc_stream(buffer)
+        case Format.TABLE | Format.MARKDOWN:
+            with pl.Config(
+                tbl_formatting="MARKDOWN",
+                tbl_rows=-1,
+                tbl_cols=-1,
+                tbl_hide_column_data_types=True,
+                tbl_hide_dataframe_shape=True,
+                fmt_str_lengths=10_000,
+                tbl_width_chars=-1,
+            ):
+                buffer.write(f"{answer}\n".encode())
+    return buffer.getvalue()
+
+
+def _by_suffix(output: Path | None) -> Format:
+    if output is None:
+        return Format.TABLE
+    suffix = {"md": "markdown", "ndjson": "jsonl", "feather": "arrow"}
+    word = output.suffix.lower().removeprefix(".")
+    word = suffix.get(word, word)
+    if word not in list(Format):
+        raise QueryError(
+            f"{output} does not say in which format to write.\n"
+            f"End it in one of {', '.join('.' + each for each in Format)}, or give --format."
+        )
+    return Format(word)
+
+
+def _print_thresholds(definition: "Query") -> None:
+    for threshold in definition.thresholds:
+        typer.echo(f"{threshold.name} = {threshold.default!r}: {threshold.description}")

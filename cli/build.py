@@ -1,0 +1,83 @@
+"""`neurontab build`: from models and text to a finished run."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurontab.errors import ConfigError
+
+
+def build(
+    config: Annotated[Path | None, typer.Argument(help="A TOML file of settings.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option("-m", "--model", help="[NAME=]SOURCE[@REVISION]: a folder or a hub name."),
+    ] = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Option("--corpus", help="Text files or folders, JSONL or Parquet with a text field."),
+    ] = None,
+    tokens: Annotated[
+        str | None, typer.Option("--tokens", help="Counted tokens, such as 100M, or all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the run.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="quick or paper.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu, cuda, cuda:1; auto by default.")
+    ] = None,
+    queries: Annotated[
+        Path | None, typer.Option("--queries", help="Folder of query modules of your own.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what the build would cost, and stop.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Discard what another build left in the folder.")
+    ] = False,
+) -> None:
+    """Measure a family of models and derive every table.
+
+    Without models: five trained seeds and a corpus that come with neurontab.
+    """
+    from neurontab.config import resolve
+
+    settings = resolve(config, preset, models=model, corpus=corpus, tokens=tokens, device=device)
+    _need_extra()
+    from neurontab.build import build as build_run
+    from neurontab.build import default_folder
+    from neurontab.prepare import prepare
+
+    from .progress import shown_on
+    from .render import print_plan, print_summary
+
+    folder = output or default_folder(settings, config)
+    with shown_on(sys.stderr) as progress:
+        if dry_run:
+            print_plan(prepare(settings, progress).plan)
+            return
+        run = build_run(
+            settings,
+            folder,
+            fresh=fresh,
+            queries_folder=queries,
+            command=tuple(sys.argv),
+            progress=progress,
+            on_plan=lambda plan: print_plan(plan, err=True),
+        )
+    print_summary(run)
+
+
+def _need_extra() -> None:
+    """Raises ConfigError when what a build needs is not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "transformer_lens", "filelock") if not find_spec(name)]
+    if missing:
+        raise ConfigError(
+            f"A build needs {', '.join(missing)}, not installed here.\n"
+            "Install it with: pip install 'neurontab[build]'"
+        )

@@ -1,0 +1,54 @@
+"""`neurontab chart`: pictures of a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neurontab.errors import ChartError
+
+from .options import RunFolder
+
+SUFFIXES = (".html", ".json", ".png", ".svg", ".pdf")
+
+
+def chart(
+    name: Annotated[
+        str | None, typer.Argument(help="A chart; without one, they are listed.")
+    ] = None,
+    run: RunFolder = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="x.html, .json, .png, .svg or .pdf.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All charts, as PNG into the folder of -o.")
+    ] = False,
+) -> None:
+    """Draw a chart, or all of them."""
+    import neurontab
+    from neurontab.show.charts import CHARTS, title_of
+
+    if name is None and not every:
+        for known in CHARTS:
+            typer.echo(f"{known:<18} {title_of(known)}")
+        return
+    opened = neurontab.open(run)
+    if every:
+        folder = output or opened.folder / "charts"
+        paths = {known: folder / f"{known}.png" for known in CHARTS}
+    else:
+        paths = {str(name): output or opened.folder / "charts" / f"{name}.png"}
+    for known, path in paths.items():
+        if path.suffix.lower() not in SUFFIXES:
+            raise ChartError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
+        save(opened.chart(known), path)
+        typer.echo(path)
+
+
+def save(drawn: object, path: Path) -> None:
+    """Writes a chart, whole, in the format of its suffix."""
+    from neurontab.files import write_whole
+
+    kind = path.suffix.lower().removeprefix(".")
+    scale = {"ppi": 200} if kind == "png" else {}
+    write_whole(path, lambda beside: drawn.save(str(beside), format=kind, **scale))  # type: ignore[attr-defined]

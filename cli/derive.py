@@ -1,0 +1,24 @@
+"""`neurontab derive`: derived tables again, with other thresholds."""
+
+from typing import Annotated
+
+import typer
+
+from .options import RunFolder
+
+
+def derive(
+    run: RunFolder = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="QUERY.THRESHOLD=VALUE, such as universality.threshold=0.4."),
+    ] = None,
+) -> None:
+    """Write the derived tables of a run again; without --set, with every default."""
+    import neurontab
+    from neurontab.derive import parse_thresholds, rederive
+
+    from .render import print_summary
+
+    opened = neurontab.open(run)
+    print_summary(rederive(opened, parse_thresholds(assignments or [], opened.queries)))

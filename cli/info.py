@@ -1,0 +1,41 @@
+"""`neurontab info`: what a run was made from and how."""
+
+import typer
+
+from .options import RunFolder
+
+
+def info(run: RunFolder = None) -> None:
+    """Show what a run was made from, how, and how long it took."""
+    import neurontab
+
+    opened = neurontab.open(run)
+    about = opened.manifest
+    rows = sum(part.rows for parts in about.tables.values() for part in parts.values())
+    size = sum(part.bytes for parts in about.tables.values() for part in parts.values())
+    facts = {
+        "run": f"{opened.folder} ({about.run_id}), {about.created}",
+        "command": " ".join(about.command),
+        "corpus": f"{about.corpus['counted']:,} counted tokens in {about.corpus['sequences']:,} "
+        f"sequences of {about.corpus['context']}; sha256 {about.corpus['sha256'][:12]}",
+        "tokenizer": f"sha256 {about.tokenizer[:12]}; masked ids {about.masked_ids}",
+        "device": f"{about.device}; " + ", ".join(f"{k} {v}" for k, v in about.dtypes.items()),
+        "stages": ", ".join(f"{name} {seconds} s" for name, seconds in about.stages.items()),
+        "tables": f"{len(about.tables)} with {rows:,} rows, {size / 2**20:.1f} MiB",
+        "versions": ", ".join(f"{name} {number}" for name, number in about.versions.items()),
+    }
+    for model in about.models:
+        shape = f"{model['n_layers']} layers × {model['d_mlp']:,} neurons, {model['activation']}"
+        facts[f"model {model['model']}"] = (
+            f"{model['source']}{'@' + model['revision'] if model['revision'] else ''}: "
+            f"{model['architecture']}, {shape}; sha256 {model['sha256'][:12]}"
+        )
+    changed = {
+        f"{name}.{threshold}": value
+        for name, how in about.queries.items()
+        for threshold, value in how.thresholds.items()
+    }
+    facts["thresholds"] = ", ".join(f"{k}={v}" for k, v in changed.items()) or "as shipped"
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        typer.echo(f"{name:<{width}}  {fact}")

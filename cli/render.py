@@ -1,0 +1,55 @@
+"""Frames and facts as text for a terminal."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from neurontab.measure.plan import Plan
+    from neurontab.run import Run
+
+MOST_ROWS = 40
+UNWRAPPED = 2_000  # columns where no terminal sets them
+
+
+def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | None = None) -> None:
+    """A frame on stdout; says on stderr how many rows it hid."""
+    shown = frame.head(limit)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, dtype in frame.schema.items():
+        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
+    for row in shown.iter_rows():
+        table.add_row(*(Text(_text(value)) for value in row))
+    Console(width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
+    if len(frame) > limit:
+        Console(stderr=True).print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
+
+
+def print_plan(plan: "Plan", *, err: bool = False) -> None:
+    """What a build will cost."""
+    for line in plan.lines():
+        Console(stderr=err, highlight=False).print(Text(line))
+
+
+def print_summary(run: "Run") -> None:
+    """How many neurons of each model are universal, and where to go on."""
+    summary = run.scan("family_summary").with_columns(
+        universal_share=(100 * pl.col("universal_share")).round(2)
+    )
+    print_frame(summary.rename({"universal_share": "universal_%"}).collect())
+    text = f"{run.folder}: ask with `neurontab query`, see with `neurontab chart --all`."
+    Console(stderr=True, highlight=False).print(Text(text))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, bytes):
+        return value.hex()
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))

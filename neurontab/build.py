@@ -1,0 +1,169 @@
+"""The story of a build, top to bottom: plan → measure → derive → finish."""
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import takewhile
+from pathlib import Path
+
+from neurontab import manifest
+from neurontab.config import BuildConfig
+from neurontab.derive import derive
+from neurontab.export import (
+    Writer,
+    family_of,
+    match_steps,
+    write_matches,
+    write_models,
+    write_moments,
+)
+from neurontab.folder import claimed
+from neurontab.manifest import Derivation, Manifest
+from neurontab.measure import corpus
+from neurontab.measure.baselines import Draws
+from neurontab.measure.plan import Plan
+from neurontab.measure.sources import parse_sources
+from neurontab.measure.sums import Sums, sum_over
+from neurontab.prepare import Prepared, prepare
+from neurontab.progress import Progress, Silent, Stage
+from neurontab.run import RUNS, Run
+from neurontab.tables.query import Query, check, discover
+
+PACKAGES = ("neurontab", "polars", "pyarrow", "torch", "transformer_lens", "transformers")
+
+
+def build(
+    config: BuildConfig,
+    folder: Path | None = None,
+    *,
+    fresh: bool = False,
+    queries_folder: Path | None = None,
+    command: tuple[str, ...] = (),
+    progress: Progress | None = None,
+    on_plan: Callable[[Plan], None] = lambda plan: None,
+) -> Run:
+    """Measures a family of models, derives every table, and returns the finished run.
+
+    A folder that already holds this build is returned as it is; another build's is refused, or
+    discarded when `fresh`. `on_plan` is shown what the build will cost before it begins.
+    Raises NeurontabError for whatever the user can put right.
+    """
+    clock = _Clock(progress or Silent())
+    queries = discover(queries_folder)
+    check(queries)
+    prepared = prepare(config, clock)
+    folder = folder or default_folder(config)
+    with claimed(folder, prepared.settings(), fresh=fresh) as finished:
+        if not finished:
+            on_plan(prepared.plan)
+            prepared.plan.refuse_if_too_large(folder, prepared.device)
+            measure(prepared, queries, folder, clock)
+            with clock.stage("tables", 1, "runs"):
+                how = derive(folder, queries, {}, prepared.run_id)
+            finish(prepared, how, folder, queries_folder, command, clock)
+    return Run(folder)
+
+
+def measure(
+    prepared: Prepared, queries: dict[str, Query], folder: Path, progress: Progress
+) -> None:
+    """Writes every measured table."""
+    models, text, matching = prepared.models, prepared.corpus, prepared.config.matching
+    writer = Writer(folder, prepared.run_id)
+    corpus.place(text, folder / "corpus")
+    for model in models:
+        model.check_basis(text.batch(0, 2))
+    write_models(models, text, writer)
+    with progress.stage("activations", text.n_counted, "tokens") as stage:
+        sums = _sums(prepared, stage)
+    write_moments(models, sums, writer)
+    moments = writer.scan("activation_moments")
+    shape = queries["activation_shape"]({"activation_moments": moments}).collect()
+    draws = Draws(matching.draws, matching.rotation, prepared.config.seed)
+    with progress.stage("matches", match_steps(len(models)), "steps") as stage:
+        write_matches(
+            family_of(models, sums, shape),
+            writer,
+            k=matching.k,
+            n_twins=matching.twins,
+            draws=draws,
+            stage=stage,
+        )
+
+
+def finish(
+    prepared: Prepared,
+    how: dict[str, Derivation],
+    folder: Path,
+    queries_folder: Path | None,
+    command: tuple[str, ...],
+    clock: "_Clock",
+) -> None:
+    """Writes the manifest, the last file of a run."""
+    text = prepared.corpus
+    Manifest(
+        run_id=prepared.run_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=list(command),
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        config=prepared.config.model_dump(mode="json"),
+        fingerprint=prepared.fingerprint,
+        models=[asdict(model.facts) for model in prepared.models],
+        tokenizer=prepared.tokenizer_digest,
+        corpus={
+            "sha256": text.digest,
+            "sequences": len(text.tokens),
+            "context": text.tokens.shape[1],
+            "counted": text.n_counted,
+        },
+        masked_ids=list(text.masked_ids),
+        dtypes={"model": "float32", "products": "float32", "sums": "float64"},
+        device=str(prepared.device),
+        stages=clock.seconds,
+        tables=manifest.describe_tables(folder),
+        queries=how,
+        queries_folder=str(queries_folder.resolve()) if queries_folder else None,
+    ).write(folder)
+
+
+def default_folder(config: BuildConfig, file: Path | None = None) -> Path:
+    """`runs/suite`, else `runs/` plus the config file's stem or what the models' names share."""
+    if file is not None:
+        return RUNS / file.stem
+    if not config.models:
+        return RUNS / "suite"
+    names = [source.name for source in parse_sources(config.models)]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    shared = "".join(letters[0] for letters in alike).strip("._@-")
+    return RUNS / (shared or "family")
+
+
+def _sums(prepared: Prepared, stage: Stage) -> Sums:
+    return sum_over(
+        prepared.models,
+        prepared.corpus,
+        batch_tokens=prepared.config.batch_tokens,
+        block_tokens=prepared.config.block_tokens,
+        device=prepared.device,
+        advance=stage.advance,
+    )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Progress that also notes how long each stage took, in seconds."""
+
+    shown: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """Runs and times a stage."""
+        started = time.monotonic()
+        with self.shown.stage(name, total, unit) as stage:
+            yield stage
+        self.seconds[name] = round(time.monotonic() - started, 2)

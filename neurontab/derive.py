@@ -1,0 +1,91 @@
+"""Derived tables on disk: every query of a run over its measured tables, written as Parquet."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from neurontab import manifest
+from neurontab.errors import QueryError, nearest
+from neurontab.manifest import Derivation, Value
+from neurontab.run import Run
+from neurontab.tables import store
+from neurontab.tables.query import Query, check
+from neurontab.tables.schemas import MEASURED
+
+Thresholds = Mapping[str, Mapping[str, Value]]  # by query, by name
+
+
+def derive(
+    folder: Path, queries: Mapping[str, Query], thresholds: Thresholds, run_id: str
+) -> dict[str, Derivation]:
+    """Computes and writes all derived tables in order; returns how each was derived.
+
+    All are computed before the first is written. Raises QueryError when a query is not as declared
+    or a threshold does not exist.
+    """
+    unknown = [name for name in thresholds if name not in queries]
+    if unknown:
+        raise QueryError(f"No query {unknown[0]!r}.{nearest(unknown[0], list(queries))}")
+    check(queries)
+    tables = folder / "tables"
+    frames = {
+        name: store.scan(tables, name) if store.parts(tables, name) else table.empty()
+        for name, table in MEASURED.items()
+    }
+    derived: dict[str, pl.DataFrame] = {}
+    for name, query in queries.items():
+        derived[name] = query.table.conform(query(frames, **thresholds.get(name, {})).collect())
+        frames[name] = derived[name].lazy()
+    for name, query in queries.items():
+        store.write_part(tables, query.table, store.FAMILY, derived[name], run_id=run_id)
+    return {
+        name: Derivation(query.version, dict(thresholds.get(name, {})))
+        for name, query in queries.items()
+    }
+
+
+def rederive(run: Run, thresholds: Thresholds) -> Run:
+    """Writes the derived tables of a finished run again, with these thresholds.
+
+    Thresholds that are not given are at their defaults. The manifest records what was used.
+    """
+    how = derive(run.folder, run.queries, thresholds, run.manifest.run_id)
+    tables = manifest.describe_tables(run.folder)
+    dataclasses.replace(run.manifest, queries=how, tables=tables).write(run.folder)
+    return Run(run.folder)
+
+
+def parse_thresholds(assignments: list[str], queries: Mapping[str, Query]) -> Thresholds:
+    """`universality.threshold=0.4` as a threshold of a query, in that threshold's type.
+
+    Raises QueryError for what is not an assignment or names no threshold.
+    """
+    parsed: dict[str, dict[str, Value]] = defaultdict(dict)
+    for assignment in assignments:
+        place, equals, text = assignment.partition("=")
+        query, dot, name = place.partition(".")
+        if not (equals and dot):
+            raise QueryError(f"{assignment!r} is not QUERY.THRESHOLD=VALUE.")
+        parsed[query][name] = _value(query, name, text, queries)
+    return parsed
+
+
+def _value(query: str, name: str, text: str, queries: Mapping[str, Query]) -> Value:
+    if query not in queries:
+        raise QueryError(f"No query {query!r}.{nearest(query, list(queries))}")
+    known = {threshold.name: threshold for threshold in queries[query].thresholds}
+    if name not in known:
+        raise QueryError(
+            f"Query {query!r} has no threshold {name!r}; it has {', '.join(known) or 'none'}."
+            f"{nearest(name, list(known))}"
+        )
+    wanted = type(known[name].default)
+    try:
+        if wanted is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return wanted(text)
+    except (ValueError, KeyError):
+        raise QueryError(f"{query}.{name} is a {wanted.__name__}; found {text!r}.") from None

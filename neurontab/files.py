@@ -1,0 +1,46 @@
+"""Files that are whole or not there: written beside their place, fsynced, renamed."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Calls `write` with a path beside `path`, then puts the finished file in its place.
+
+    A kill at any instant leaves the old file, or none; never a part of the new one.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(beside)
+        _sync(beside)
+        beside.replace(path)
+        _sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole text file in UTF-8."""
+    write_whole(path, lambda beside: beside.write_text(text, "utf-8"))
+
+
+def sha256_of(*paths: Path) -> str:
+    """One digest over the bytes of the files, in the order given, in hexadecimal."""
+    total = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Asks the system to have the file or folder on disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,105 @@
+"""What a finished run says of itself: `manifest.json`, replaced last."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neurontab.errors import RunError
+from neurontab.files import sha256_of, write_text
+from neurontab.tables.store import SCHEMA_VERSION, parts
+
+NAME = "manifest.json"
+Value = float | int | bool | str
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a table."""
+
+    rows: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a derived table was computed: version of its definition and thresholds not at default."""
+
+    version: int
+    thresholds: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything needed to trust a run, and to build it again."""
+
+    run_id: str
+    created: str
+    command: list[str]
+    versions: dict[str, str]
+    config: dict[str, Any]
+    fingerprint: dict[str, str]
+    models: list[dict[str, Any]]
+    tokenizer: str
+    corpus: dict[str, Any]
+    masked_ids: list[int]
+    dtypes: dict[str, str]
+    device: str
+    stages: dict[str, float]
+    tables: dict[str, dict[str, Part]]
+    queries: dict[str, Derivation]
+    queries_folder: str | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, folder: Path) -> None:
+        """Puts the manifest in its place."""
+        write_text(folder / NAME, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a finished run.
+
+    Raises RunError for a folder that is none, is unfinished, damaged, or newer than this version.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise RunError(_why_not(folder))
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        version = found["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise RunError(
+                f"{folder} has schema version {version}; this neurontab reads up to "
+                f"{SCHEMA_VERSION}.\nUpgrade neurontab."
+            )
+        found["tables"] = {
+            table: {name: Part(**part) for name, part in files.items()}
+            for table, files in found["tables"].items()
+        }
+        found["queries"] = {name: Derivation(**how) for name, how in found["queries"].items()}
+        return Manifest(**found)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {error}\nBuild the run again with --fresh.") from error
+
+
+def describe_tables(folder: Path) -> dict[str, dict[str, Part]]:
+    """Rows, bytes and digest of every part of every table in `folder/tables`."""
+    found = sorted(path.name for path in (folder / "tables").iterdir() if path.is_dir())
+    return {name: {p.stem: _part(p) for p in parts(folder / "tables", name)} for name in found}
+
+
+def _part(path: Path) -> Part:
+    import pyarrow.parquet as pq
+
+    rows = pq.read_metadata(path).num_rows
+    return Part(rows, path.stat().st_size, sha256_of(path))
+
+
+def _why_not(folder: Path) -> str:
+    if (folder / "config.toml").is_file():
+        return f"{folder} is not finished.\nGo on with: neurontab build -o {folder}"
+    if folder.is_dir():
+        return f"{folder} is not a run: it has no {NAME}."
+    return f"No run {folder}.\nBuild one with: neurontab build"

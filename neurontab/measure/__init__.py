@@ -1,0 +1,1 @@
+"""Measurements in torch: models, tokens and sufficient statistics, without any opinion."""

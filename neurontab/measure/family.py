@@ -1,0 +1,84 @@
+"""What has been summed over a family of models: layers, their spread, and every pair of layers."""
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from neurontab.measure.columns import Columns
+from neurontab.measure.pairs import PairSums, correlation
+
+
+class Place(NamedTuple):
+    """One layer of one model."""
+
+    model: str
+    layer: int
+
+
+def place_pairs(layers: dict[str, int]) -> list[tuple[Place, Place]]:
+    """Every unordered pair of layers of a family, each with itself included."""
+    places = [Place(model, layer) for model, n in layers.items() for layer in range(n)]
+    return list(combinations_with_replacement(places, 2))
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What matching needs to know of a layer's neurons; `eligible` ones may be matched."""
+
+    shifted_mean: Float[Tensor, " neuron"]
+    variance: Float[Tensor, " neuron"]
+    eligible: Bool[Tensor, " neuron"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Sums over all tokens for all models.
+
+    `two_sided` families have gated MLPs: there a unit's sign is arbitrary, and matches are by
+    absolute correlation.
+    """
+
+    layers: dict[str, list[LayerFacts]]
+    sums: dict[tuple[Place, Place], PairSums]
+    n: int
+    two_sided: bool
+
+    def facts(self, place: Place) -> LayerFacts:
+        """One layer's facts."""
+        return self.layers[place.model][place.layer]
+
+    def covariance(self, place: Place, other: Place) -> Float[Tensor, "neuron other"]:
+        """Covariance of the neurons of two layers, in float64."""
+        if (place, other) not in self.sums:
+            return self.covariance(other, place).T
+        mean, other_mean = self.facts(place).shifted_mean, self.facts(other).shifted_mean
+        return self.sums[place, other].result(mean, other_mean)
+
+    def correlation(self, place: Place, other: Place) -> Float[Tensor, "neuron other"]:
+        """Correlation of the neurons of two layers, in float32."""
+        variance, other_variance = self.facts(place).variance, self.facts(other).variance
+        return correlation(self.covariance(place, other), variance, other_variance).float()
+
+    def places(self, model: str) -> list[Place]:
+        """The layers of a model in order."""
+        return [Place(model, layer) for layer in range(len(self.layers[model]))]
+
+    def eligible(self, model: str) -> Bool[Tensor, " unit"]:
+        """Which neurons of a model may be matched, layers end to end."""
+        return torch.cat([facts.eligible for facts in self.layers[model]])
+
+    def located(self, model: str, unit: Int[Tensor, " row"], prefix: str = "") -> Columns:
+        """Layer and neuron of units that count through all layers of a model."""
+        widths = [len(facts.eligible) for facts in self.layers[model]]
+        layer_of = np.repeat(np.arange(len(widths)), widths)
+        neuron_of = np.concatenate([np.arange(width) for width in widths])
+        rows = unit.cpu().numpy()
+        return {
+            f"{prefix}layer": layer_of[rows].astype(np.int32),
+            f"{prefix}neuron": neuron_of[rows].astype(np.int32),
+        }

@@ -1,0 +1,230 @@
+"""The one door to transformer_lens: a model's activations, weights and facts.
+
+Models run raw, as Hugging Face has them; nothing is folded but in the weights that are measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformer_lens import TransformerBridge
+from transformer_lens.model_bridge.exceptions import StopAtLayerException
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from neurontab.errors import ModelError
+from neurontab.files import sha256_of
+from neurontab.measure.sources import ModelSource, folder_of, weight_files
+from neurontab.measure.weights import MlpWeights, Norm, fold
+
+Activations = Float[Tensor, "sequence position neuron"]
+Consume = Callable[[int, Activations, Activations], None]  # layer, pre, post
+
+BASIS_TOLERANCE = 1e-4  # of the largest value, in float32
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model is, as table `models` tells it."""
+
+    model: str
+    source: str
+    revision: str | None
+    architecture: str
+    n_layers: int
+    d_model: int
+    d_mlp: int
+    n_heads: int
+    d_vocab: int
+    n_ctx: int
+    activation: str
+    gated: bool
+    tied: bool
+    weight_processing: str
+    sha256: str
+
+
+class LanguageModel:
+    """One loaded model of the family."""
+
+    def __init__(self, source: ModelSource, device: torch.device) -> None:
+        """Loads weights and tokenizer; never runs code that comes with the model.
+
+        Raises ModelError when the files are missing, unsafe or not understood.
+        """
+        self.folder = folder_of(source)
+        self.device = device
+        self._bridge = _boot(self.folder, device)
+        self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
+        self.facts = self._facts(source)
+        if self.tokenizer.get_vocab_size() > self.facts.d_vocab:
+            raise ModelError(
+                f"{source.name}: the tokenizer has {self.tokenizer.get_vocab_size():,} tokens, the "
+                f"model {self.facts.d_vocab:,}.\nGive the model the tokenizer it was trained with."
+            )
+
+    @property
+    def name(self) -> str:
+        """Name in the run."""
+        return self.facts.model
+
+    @property
+    def widths(self) -> list[int]:
+        """Neurons of each layer."""
+        return [self.facts.d_mlp] * self.facts.n_layers
+
+    @torch.inference_mode()
+    def run(self, tokens: Int[Tensor, "sequence position"], consume: Consume) -> None:
+        """Runs the model and hands each layer's activations over as they come, then forgets them.
+
+        Stops before the unembedding.
+        """
+        pre: dict[int, Activations] = {}
+
+        def keep(layer: int) -> Callable[[Activations, Any], None]:
+            return lambda values, hook: pre.__setitem__(layer, values)
+
+        def hand_over(layer: int) -> Callable[[Activations, Any], None]:
+            def hand(post: Activations, hook: Any) -> None:
+                consume(layer, pre.pop(layer), post)
+                if layer == self.facts.n_layers - 1:
+                    raise StopAtLayerException(post)
+
+            return hand
+
+        hooks = []
+        for layer in range(self.facts.n_layers):
+            hooks.append((f"blocks.{layer}.mlp.hook_pre", keep(layer)))
+            hooks.append((f"blocks.{layer}.mlp.hook_post", hand_over(layer)))
+        self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+
+    def weights(self, layer: int) -> MlpWeights:
+        """The weights of a layer's neurons, folded and centred as the architecture allows."""
+        mlp = self._bridge.blocks[layer].mlp
+        gate = mlp.W_gate if self.facts.gated else None
+        bias = mlp.b_in
+        zero = torch.zeros(self.facts.d_mlp, dtype=torch.float64, device=self.device)
+        raw = MlpWeights(
+            w_in=mlp.W_in.detach().double().T,
+            w_out=mlp.W_out.detach().double(),
+            b_in=zero if bias is None else bias.detach().double(),
+            w_gate=None if gate is None else gate.detach().double().T,
+        )
+        return fold(raw, self._norm(layer))
+
+    @torch.inference_mode()
+    def check_basis(self, tokens: Int[Tensor, "sequence position"]) -> None:
+        """Holds the hooks against the model itself: widths, MLP outputs, logits.
+
+        Raises ModelError when the activations would not be what the tables say they are.
+        """
+        posts: dict[int, Activations] = {}
+        outputs: dict[int, Tensor] = {}
+        hooks: list[tuple[str, Callable[[Tensor, Any], None]]] = []
+        for layer in range(self.facts.n_layers):
+            hooks.append((f"blocks.{layer}.mlp.hook_post", _saver(posts, layer)))
+            hooks.append((f"blocks.{layer}.mlp.hook_out", _saver(outputs, layer)))
+        logits = self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks)
+        for layer in range(self.facts.n_layers):
+            self._check_layer(layer, posts.get(layer), outputs.get(layer))
+        original = _load_original(self.folder).to(self.device)
+        self._check_equal("logits", logits, original(tokens.to(self.device)).logits)
+
+    def _check_layer(self, layer: int, post: Tensor | None, output: Tensor | None) -> None:
+        if post is None or output is None or post.shape[-1] != self.facts.d_mlp:
+            found = "nothing" if post is None else f"width {post.shape[-1]}"
+            raise ModelError(
+                f"{self.facts.model}: layer {layer} has no MLP neurons that can be read: found "
+                f"{found}, expected width {self.facts.d_mlp}.\n"
+                "Its architecture is not supported."
+            )
+        mlp = self._bridge.blocks[layer].mlp
+        bias = 0 if mlp.b_out is None else mlp.b_out
+        self._check_equal(f"layer {layer}: MLP output", post @ mlp.W_out + bias, output)
+
+    def _check_equal(self, what: str, found: Tensor, expected: Tensor) -> None:
+        if not torch.isfinite(expected).all():
+            return  # Not a matter of the basis; the stream names model, layer and token.
+        error = ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30)).item()
+        if error > BASIS_TOLERANCE:
+            raise ModelError(
+                f"{self.facts.model}: {what} differs from Hugging Face's by {error:.1e} of the "
+                f"largest value, more than {BASIS_TOLERANCE:.0e}.\n"
+                "Its architecture is not supported by this version of transformer_lens."
+            )
+
+    def _norm(self, layer: int) -> Norm:
+        norm = self._bridge.blocks[layer].ln2
+        bias = getattr(norm, "b", None)
+        return Norm(
+            gain=norm.w.detach().double(),
+            bias=None if bias is None else bias.detach().double(),
+            centres=str(self._bridge.cfg.normalization_type).startswith("LN"),
+        )
+
+    def _facts(self, source: ModelSource) -> ModelFacts:
+        config = self._bridge.cfg
+        return ModelFacts(
+            model=source.name,
+            source=str(self.folder.resolve()) if source.is_folder else source.source,
+            revision=None if source.is_folder else self.folder.name,  # the commit
+            architecture=str(config.architecture),
+            n_layers=config.n_layers,
+            d_model=config.d_model,
+            d_mlp=config.d_mlp,
+            n_heads=config.n_heads,
+            d_vocab=config.d_vocab,
+            n_ctx=config.n_ctx,
+            activation=str(config.act_fn),
+            gated=bool(config.gated_mlp),
+            tied=bool(self._bridge.original_model.config.tie_word_embeddings),
+            weight_processing=self._norm(0).description,
+            sha256=sha256_of(*weight_files(self.folder)),
+        )
+
+
+def load_tokenizer(folder: Path) -> tuple[Tokenizer, int, list[int]]:
+    """The fast tokenizer, the id that begins every sequence, and all special ids.
+
+    Raises ModelError when there is none that can be used.
+    """
+    try:
+        loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"The tokenizer in {folder} cannot be loaded: {error}") from error
+    begin = loaded.bos_token_id if loaded.bos_token_id is not None else loaded.eos_token_id
+    if not getattr(loaded, "is_fast", False) or len(loaded) < 2 or begin is None:
+        raise ModelError(
+            f"The tokenizer in {folder} cannot be used: it needs a tokenizer.json with a token "
+            "that begins a sequence (bos_token or eos_token)."
+        )
+    return loaded.backend_tokenizer, begin, sorted(set(loaded.all_special_ids))
+
+
+def _boot(folder: Path, device: torch.device) -> Any:
+    transformers_logging.disable_progress_bar()
+    try:
+        return TransformerBridge.boot_transformers(
+            str(folder), device=str(device), dtype=torch.float32, trust_remote_code=False
+        )
+    except Exception as error:  # whatever transformers and torch raise for files that are not right
+        raise ModelError(
+            f"The model in {folder} cannot be loaded: {type(error).__name__}: {error}\n"
+            "It must be a complete model of a supported architecture; code that comes with a model "
+            "and unrestricted pickles are never run."
+        ) from error
+
+
+def _load_original(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, trust_remote_code=False, weights_only=True
+    ).eval()
+
+
+def _saver(into: dict[int, Tensor], layer: int) -> Callable[[Tensor, Any], None]:
+    return lambda values, hook: into.__setitem__(layer, values)

@@ -1,0 +1,125 @@
+"""What a build will cost, before it runs: numbers of things, FLOP, memory, disk, time."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from neurontab.errors import RunError
+from neurontab.measure.models import ModelFacts
+
+FREE_SHARE = 0.6  # of what is free may be used
+PROCESS = 800 * 2**20  # bytes of the program itself with torch and small models
+RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The size of a build; bytes and FLOP are estimates from its shapes."""
+
+    neurons: dict[str, int]
+    pairs: int
+    tokens: int
+    run_flop: float
+    match_flop: float
+    memory: int
+    disk: int
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """The plan as a person reads it."""
+        each = ", ".join(f"{name} {n:,}" for name, n in self.neurons.items())
+        return [
+            f"neurons  {sum(self.neurons.values()):,} ({each})",
+            f"pairs    {self.pairs} of models, matched in both directions",
+            f"tokens   {self.tokens:,} counted",
+            f"FLOP     {self.run_flop:.1e} to run the models, {self.match_flop:.1e} to match",
+            f"memory   {self.memory / 2**30:.1f} GiB",
+            f"disk     {self.disk / 2**20:,.0f} MiB",
+            f"time     about {self._time()}",
+        ]
+
+    def _time(self) -> str:
+        return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
+
+    def refuse_if_too_large(self, folder: Path, device: torch.device) -> None:
+        """Raises RunError when memory or disk would not do."""
+        free = free_memory(device)
+        if self.memory > FREE_SHARE * free:
+            raise RunError(
+                f"The build needs about {self.memory / 2**30:.1f} GiB of memory; "
+                f"{FREE_SHARE:.0%} of the {free / 2**30:.1f} GiB that are free may be used.\n"
+                "Name fewer or smaller models, or use a larger machine."
+            )
+        left = shutil.disk_usage(_existing(folder)).free
+        if self.disk > left:
+            raise RunError(
+                f"The build needs about {self.disk / 2**20:,.0f} MiB on disk; "
+                f"{left / 2**20:,.0f} MiB are free at {folder}.\nName another folder with -o."
+            )
+
+
+def plan(
+    models: list[ModelFacts],
+    tokens: int,
+    *,
+    block_tokens: int,
+    draws: int,
+    kept: int,
+    device: torch.device,
+) -> Plan:
+    """The plan for a family over so many tokens; `kept` rows a neuron and other model."""
+    neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
+    total = sum(neurons.values())
+    products = (total**2 + sum(facts.n_layers * facts.d_mlp**2 for facts in models)) / 2
+    rotations = (
+        4
+        * draws
+        * sum((total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models)
+    )
+    run_flop = tokens * sum(_flop_a_token(facts) for facts in models)
+    match_flop = 2 * products * tokens + rotations
+    others = max(len(models) - 1, 1)
+    widest = max(facts.d_mlp for facts in models)
+    speed = measured_speed(device)
+    return Plan(
+        neurons=neurons,
+        pairs=len(models) * (len(models) - 1) // 2,
+        tokens=tokens,
+        run_flop=run_flop,
+        match_flop=match_flop,
+        memory=PROCESS + int(8 * products + 4 * block_tokens * total + 16 * widest * total),
+        disk=int(total * (others * (kept + 2 * draws) * 12 + 800) + 4 * tokens),
+        seconds=run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
+    )
+
+
+def measured_speed(device: torch.device) -> float:
+    """FLOP a second of a float32 matrix product on this device, from a tenth of a second."""
+    x = torch.randn(1024, 1024, device=device)
+    x @ x
+    started, n = time.perf_counter(), 0
+    while time.perf_counter() - started < 0.1:
+        (x @ x).sum().item()
+        n += 1
+    return 2 * 1024**3 * n / (time.perf_counter() - started)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be had where the sums are kept."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def _flop_a_token(facts: ModelFacts) -> float:
+    """Twice the weights of all layers; attention over the context is small beside them."""
+    mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
+    return 2 * facts.n_layers * (mlp + 4 * facts.d_model**2)
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent.absolute())

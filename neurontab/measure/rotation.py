@@ -1,0 +1,55 @@
+"""Random rotations of a layer, and the correlation with rotated units from covariances alone.
+
+For a matrix Q over the units of a layer, cov(x, Qy) = cov(x, y) Qᵀ and
+var(Qy) = diag(Q cov(y, y) Qᵀ). So products are rotated, never activations, and the baseline costs
+no further run.
+"""
+
+import hashlib
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from neurontab.measure.pairs import inverse_root
+
+Kind = Literal["haar", "gaussian-rows"]
+
+
+def rotation(
+    width: int, kind: Kind, *, seed: int, model: str, layer: int, draw: int, device: torch.device
+) -> Float[Tensor, "rotated neuron"]:
+    """One random matrix, the same for the same arguments, float32.
+
+    `haar` is uniform over rotations and reflections (QR of a Gaussian with the signs of R's
+    diagonal taken out); `gaussian-rows` has independent Gaussian rows of length 1, which are only
+    nearly orthogonal (what the code of Gurnee et al. 2024 draws).
+    """
+    place = f"{seed}/{model}/{layer}/{draw}".encode()
+    number = int.from_bytes(hashlib.sha256(place).digest()[:8], "big") >> 1
+    random = torch.Generator().manual_seed(number)
+    gaussian = torch.randn(width, width, generator=random).to(device)
+    if kind == "gaussian-rows":
+        return gaussian / gaussian.norm(dim=1, keepdim=True)
+    q, r = torch.linalg.qr(gaussian)
+    return q * r.diagonal().sign()
+
+
+def rotated_variance(
+    rotation: Float[Tensor, "rotated neuron"], covariance: Float[Tensor, "neuron neuron"]
+) -> Float[Tensor, " rotated"]:
+    """Variance of every rotated unit."""
+    return ((rotation @ covariance) * rotation).sum(dim=1).clamp_min(0)
+
+
+def rotated_correlation(
+    scaled: Float[Tensor, "row neuron"],
+    rotation: Float[Tensor, "rotated neuron"],
+    rotated: Float[Tensor, " rotated"],
+) -> Float[Tensor, "row rotated"]:
+    """Correlation of every row with every rotated unit.
+
+    `scaled` is cov(x, y) / sd(x), `rotated` the variances of the rotated units.
+    """
+    return (scaled @ rotation.T) * inverse_root(rotated)

@@ -1,0 +1,119 @@
+"""Where a model is: a folder, or a name on the hub; in either case a folder to load from."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurontab.errors import ModelError
+
+NAME = re.compile(r"[A-Za-z0-9._@-]+")
+FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model as the user names it: `[NAME=]SOURCE[@REVISION]`."""
+
+    name: str
+    source: str
+    revision: str | None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the source is on this machine rather than on the hub."""
+        return Path(self.source).is_dir()
+
+
+def parse_sources(specs: tuple[str, ...]) -> list[ModelSource]:
+    """All models of a family, with names that are unique.
+
+    Raises ModelError for a bad or a doubled name.
+    """
+    sources = [parse_source(spec) for spec in specs]
+    names = [source.name for source in sources]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise ModelError(
+            f"Several models are called {', '.join(doubled)}.\n"
+            "Give each its own name: --model NAME=SOURCE."
+        )
+    return sources
+
+
+def parse_source(spec: str) -> ModelSource:
+    """One model; a folder's path may itself hold `=` and `@`."""
+    name, source, revision = "", spec, ""
+    if not Path(source).is_dir() and "=" in source:
+        name, _, source = source.partition("=")
+    if not Path(source).is_dir() and "@" in source:
+        source, _, revision = source.rpartition("@")
+    last = Path(source).resolve().name if Path(source).is_dir() else source.rpartition("/")[2]
+    name = name or (f"{last}@{revision}" if revision else last)
+    if not NAME.fullmatch(name):
+        raise ModelError(
+            f"{name!r} cannot be a model's name: letters, digits and . _ @ - only.\n"
+            f"Give it one: --model NAME={spec}."
+        )
+    return ModelSource(name, source, revision or None)
+
+
+def folder_of(source: ModelSource) -> Path:
+    """The folder that holds the model's files; for a hub name, after fetching what is missing.
+
+    Raises ModelError when there is no such model, or it has no weights or no tokenizer.
+    """
+    folder = Path(source.source) if source.is_folder else _from_hub(source)
+    if source.is_folder and source.revision:
+        raise ModelError(
+            f"{source.source} is a folder and has no revision {source.revision!r}.\n"
+            "Name the folder alone."
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} is not a model: it has no config.json.")
+    if not weight_files(folder):
+        raise ModelError(
+            f"{folder} has no weights: neither model*.safetensors nor pytorch_model*.bin.\n"
+            "Save the model with save_pretrained."
+        )
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(
+            f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)}.\n"
+            "Save the tokenizer into the same folder with save_pretrained."
+        )
+    return folder
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights: safetensors where there are any, else PyTorch's own."""
+    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+
+
+def _from_hub(source: ModelSource) -> Path:
+    """Fetches from the hub, or from its cache alone when HF_HUB_OFFLINE is set."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    wanted = f"{source.source}@{source.revision}" if source.revision else source.source
+    remedy = "Name a folder that holds the model, or a hub name such as gpt2 or org/model@revision."
+    try:
+        folder = Path(
+            snapshot_download(source.source, revision=source.revision, allow_patterns=FILES)
+        )
+        if not weight_files(folder):
+            snapshot_download(
+                source.source, revision=source.revision, allow_patterns="pytorch_model*.bin"
+            )
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        raise ModelError(f"No folder and no hub model {wanted!r}.\n{remedy}") from error
+    except (LocalEntryNotFoundError, OSError) as error:
+        raise ModelError(
+            f"{wanted!r} is no folder, and cannot be had from the hub: "
+            f"{str(error).splitlines()[0]}\n{remedy}"
+        ) from error
+    return folder

@@ -1,0 +1,125 @@
+"""Before anything is measured: the models are loaded, the text is tokens, the plan is known."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from neurontab import suite
+from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, BuildConfig
+from neurontab.errors import ConfigError
+from neurontab.folder import fingerprint_of, run_id_of
+from neurontab.measure import corpus
+from neurontab.measure.corpus import Corpus, CorpusPlan
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.plan import Plan, plan
+from neurontab.measure.sources import parse_sources
+from neurontab.measure.vocabulary import newline_ids, shared_digest
+from neurontab.progress import Progress
+from neurontab.tables.store import SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that a build reads, ready to be read."""
+
+    config: BuildConfig
+    device: torch.device
+    models: list[LanguageModel]
+    tokenizer_digest: str
+    corpus: Corpus
+    plan: Plan
+    fingerprint: dict[str, str]
+
+    @property
+    def run_id(self) -> str:
+        """A short name for what will be built."""
+        return run_id_of(self.fingerprint)
+
+    def settings(self) -> dict[str, Any]:
+        """What `config.toml` holds: the resolved config, plan and fingerprint."""
+        resolved = self.config.model_dump(mode="json", exclude_none=True)
+        threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
+        return resolved | {
+            "plan": asdict(self.plan) | threads,
+            "fingerprint": self.fingerprint,
+        }
+
+
+def prepare(config: BuildConfig, progress: Progress) -> Prepared:
+    """Loads and checks what a config names.
+
+    Raises ConfigError, ModelError or CorpusError for what is missing or does not fit together.
+    """
+    device = device_of(config.device)
+    specs = config.models or tuple(str(folder) for folder in suite.models())
+    models: list[LanguageModel] = []
+    with progress.stage("models", len(specs), "models") as stage:
+        for source in parse_sources(specs):
+            models.append(LanguageModel(source, device))
+            stage.advance(1)
+    tokenizer_digest = shared_digest({model.name: model.tokenizer for model in models})
+    text = corpus_plan(config, models)
+    digest = corpus.digest_of(text, models[0].tokenizer)
+    tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
+    matching = config.matching
+    planned = plan(
+        [model.facts for model in models],
+        tokens.n_counted,
+        block_tokens=config.block_tokens,
+        draws=matching.draws,
+        kept=matching.k,
+        device=device,
+    )
+    identities = {f"model {model.name}": model.facts.sha256 for model in models}
+    fingerprint = fingerprint_of(
+        config,
+        **identities,
+        tokenizer=tokenizer_digest,
+        corpus=digest,
+        schema=str(SCHEMA_VERSION),
+    )
+    return Prepared(config, device, models, tokenizer_digest, tokens, planned, fingerprint)
+
+
+def corpus_plan(config: BuildConfig, models: list[LanguageModel]) -> CorpusPlan:
+    """Which text becomes which sequences. Raises ConfigError for what cannot be."""
+    if config.models and not config.corpus:
+        raise ConfigError("There is no text for these models.\nName some with --corpus.")
+    longest = min(model.facts.n_ctx for model in models)
+    context = config.context or min(longest, LONGEST_CONTEXT)
+    if context > longest:
+        raise ConfigError(f"context is {context}, but the models read {longest} tokens at most.")
+    masked = {token for model in models for token in model.special_ids}
+    if config.mask_newlines:
+        masked |= newline_ids(models[0].tokenizer)
+    embedded = not (config.models or config.corpus)
+    usual = EMBEDDED_TOKENS if embedded else USUAL_TOKENS
+    return CorpusPlan(
+        places=config.corpus or (str(suite.CORPUS),),
+        context=context,
+        tokens=config.tokens or usual,
+        at_most=config.tokens is None,
+        masked_ids=tuple(sorted(masked)),
+        bos=models[0].bos,
+        seed=config.seed,
+    )
+
+
+def device_of(name: str) -> torch.device:
+    """The device by name; `auto` takes CUDA where there is one.
+
+    Raises ConfigError for one that is not there.
+    """
+    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise ConfigError(f"No device {name!r}.\nUse cpu, cuda, cuda:0 or auto.") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not _has_cuda(device)):
+        raise ConfigError(f"Device {name!r} is not here.\nUse cpu or auto.")
+    return device
+
+
+def _has_cuda(device: torch.device) -> bool:
+    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()

@@ -1,0 +1,1 @@
+"""Tables in Polars and Arrow: what they hold, how they are kept, how new ones are derived."""

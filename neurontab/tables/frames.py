@@ -1,0 +1,34 @@
+"""Measured columns as frames: named numpy arrays become a table of declared types."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from neurontab.tables.table import Table
+
+
+def frame(
+    table: Table, columns: Mapping[str, npt.NDArray[np.generic]], **keys: object
+) -> pl.DataFrame:
+    """The columns, and keys that hold one value each, in declared types.
+
+    Masked entries are null, and so is a nullable column that was not measured.
+    """
+    found = pl.DataFrame([_series(name, values) for name, values in columns.items()])
+    missing = [c for c in table.columns if c.nullable and c.name not in columns]
+    return (
+        found.with_columns(pl.lit(value).alias(name) for name, value in keys.items())
+        .with_columns(pl.lit(None).alias(column.name) for column in missing)
+        .select(pl.col(column.name).cast(column.dtype) for column in table.columns)
+    )
+
+
+def _series(name: str, values: npt.NDArray[np.generic]) -> pl.Series:
+    data = np.ma.getdata(values)
+    series = pl.Series(name, data.tolist() if data.dtype == object else data)
+    if not np.ma.is_masked(values):
+        return series
+    missing = pl.Series("missing", np.ma.getmaskarray(values))
+    return series.to_frame().select(pl.when(~missing).then(pl.col(name)))[name]

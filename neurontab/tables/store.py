@@ -1,0 +1,69 @@
+"""Tables on disk: a folder a table, a Parquet file a part, each written whole or not at all.
+
+A part explains itself: description, unit and source of every column stand in the Arrow field
+metadata, schema version and run in the file's metadata under `neurontab`.
+"""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurontab.errors import TableError
+from neurontab.files import write_whole
+from neurontab.tables.table import Column, Table
+
+SCHEMA_VERSION = 1
+FAMILY = "all"  # the part of a table that has one row set for the whole family
+
+
+def write_part(folder: Path, table: Table, part: str, frame: pl.DataFrame, *, run_id: str) -> Path:
+    """Writes one part of a table, checked against its declaration and sorted by key."""
+    path = folder / table.name / f"{part}.parquet"
+    arrow = with_metadata(table.conform(frame).to_arrow(), table, run_id)
+    write_whole(path, lambda beside: pq.write_table(arrow, beside, compression="zstd"))
+    return path
+
+
+def with_metadata(arrow: pa.Table, table: Table, run_id: str) -> pa.Table:
+    """The same data under a schema that carries the declaration and plain Arrow types."""
+    about = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "table": table.name}
+    schema = pa.schema(
+        [_field(arrow.schema.field(column.name), column) for column in table.columns],
+        metadata={"neurontab": json.dumps(about), "description": table.description},
+    )
+    return arrow.cast(schema)
+
+
+def parts(folder: Path, name: str) -> list[Path]:
+    """The files of a table in order; empty when the run does not have it."""
+    return sorted((folder / name).glob("*.parquet"))
+
+
+def scan(folder: Path, name: str) -> pl.LazyFrame:
+    """A table, lazily. Raises TableError when it is not there."""
+    found = parts(folder, name)
+    if not found:
+        raise TableError(f"No table {name!r} in {folder}.")
+    return pl.scan_parquet(found)
+
+
+def _field(field: pa.Field, column: Column) -> pa.Field:
+    about = {"description": column.description, "unit": column.unit, "source": column.source}
+    return pa.field(
+        field.name,
+        _PLAIN.get(field.type, field.type),
+        nullable=column.nullable,
+        metadata={key: value for key, value in about.items() if value},
+    )
+
+
+# Readers other than Polars are happiest without 64-bit offsets and views.
+_PLAIN = {
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}

@@ -1,0 +1,1 @@
+"""Derived tables: every definition, threshold and label, one Polars query a file."""
