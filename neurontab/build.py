@@ -20,8 +20,9 @@ from neurontab.export import (
     write_matches,
     write_models,
     write_moments,
+    write_weights,
 )
-from neurontab.folder import claimed
+from neurontab.folder import begun, claimed
 from neurontab.manifest import Derivation, Manifest
 from neurontab.measure import corpus
 from neurontab.measure.baselines import Draws
@@ -57,10 +58,14 @@ def build(
     check(queries)
     prepared = prepare(config, clock)
     folder = folder or default_folder(config)
-    with claimed(folder, prepared.settings(), fresh=fresh) as finished:
-        if not finished:
-            on_plan(prepared.plan)
-            prepared.plan.refuse_if_too_large(folder, prepared.device)
+    with claimed(folder, prepared.fingerprint, fresh=fresh) as finished:
+        if finished:
+            return Run(folder)
+        on_plan(prepared.plan)
+        prepared.plan.refuse_if_too_large(folder, prepared.device)
+        for model in prepared.models:
+            model.check_basis(prepared.corpus.batch(0, 2))
+        with begun(folder, prepared.settings()):
             measure(prepared, queries, folder, clock)
             with clock.stage("tables", 1, "runs"):
                 how = derive(folder, queries, {}, prepared.run_id)
@@ -75,12 +80,11 @@ def measure(
     models, text, matching = prepared.models, prepared.corpus, prepared.config.matching
     writer = Writer(folder, prepared.run_id)
     corpus.place(text, folder / "corpus")
-    for model in models:
-        model.check_basis(text.batch(0, 2))
     write_models(models, text, writer)
     with progress.stage("activations", text.n_counted, "tokens") as stage:
         sums = _sums(prepared, stage)
     write_moments(models, sums, writer)
+    write_weights(models, writer)
     moments = writer.scan("activation_moments")
     shape = queries["activation_shape"]({"activation_moments": moments}).collect()
     draws = Draws(matching.draws, matching.rotation, prepared.config.seed)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,8 @@ def parse_count(text: object) -> object:
     found = re.fullmatch(r"([\d_,]+(?:\.\d+)?)\s*([KMBG]?)", str(text).strip().upper())
     if not isinstance(text, str) or not found:
         return text
-    return round(float(re.sub("[_,]", "", found[1])) * _SUFFIXES[found[2]])
+    count = Decimal(re.sub("[_,]", "", found[1])) * _SUFFIXES[found[2]]
+    return int(count) if count == int(count) else text
 
 
 Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]

@@ -42,12 +42,16 @@ class Writer:
 
 
 def write_models(models: Sequence[LanguageModel], corpus: Corpus, writer: Writer) -> None:
-    """Tables `models`, `vocabulary` and `weights`."""
+    """Tables `models` and `vocabulary`."""
     facts = [asdict(model.facts) for model in models]
     writer.write(schemas.MODELS, store.FAMILY, pl.DataFrame(facts, schemas.MODELS.schema))
     counts = corpus.token_counts(models[0].facts.d_vocab)
     tokens = vocabulary(models[0].tokenizer, models[0].special_ids, counts)
     writer.write(schemas.VOCABULARY, store.FAMILY, frame(schemas.VOCABULARY, tokens))
+
+
+def write_weights(models: Sequence[LanguageModel], writer: Writer) -> None:
+    """Table `weights`."""
     for model in models:
         layers = [weight_sums(model.weights(layer)) for layer in range(model.facts.n_layers)]
         writer.write(

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from neurontab import manifest
 from neurontab.config import BuildConfig
-from neurontab.errors import RunError
+from neurontab.errors import NeurontabError, RunError
 from neurontab.files import write_text
 
 CONFIG = "config.toml"
@@ -30,12 +30,11 @@ OWN = (
 
 
 @contextmanager
-def claimed(folder: Path, settings: dict[str, Any], *, fresh: bool) -> Iterator[bool]:
+def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Iterator[bool]:
     """Holds the folder for one build; tells whether the same build is already finished there.
 
-    `settings` is what `config.toml` will hold, the fingerprint among it. A folder of an unfinished
-    build of the same fingerprint is emptied of half a result; one of another fingerprint is left
-    alone. Raises RunError when the folder is another's or is being built in.
+    Raises RunError when the folder is not a run, holds another build and is not to be `fresh`, or
+    is being built in.
     """
     _refuse_foreign(folder)
     existed = folder.is_dir()
@@ -52,20 +51,31 @@ def claimed(folder: Path, settings: dict[str, Any], *, fresh: bool) -> Iterator[
         raise RunError(
             f"Another build is at work in {folder}.\nWait for it, or name another folder with -o."
         ) from None
-    finished = False
     try:
         if existed and not fresh:
-            _refuse_other(folder, settings["fingerprint"])
-        finished = (folder / manifest.NAME).is_file() and not fresh
-        if not finished:
-            _discard(folder)
-            write_text(folder / CONFIG, tomli_w.dumps(settings))
-        yield finished
-        finished = True
+            _refuse_other(folder, fingerprint)
+        yield (folder / manifest.NAME).is_file() and not fresh
     finally:
         lock.release()
-        if finished:
-            shutil.rmtree(folder / STATE, ignore_errors=True)
+        shutil.rmtree(folder / STATE)
+        if not os.listdir(folder):
+            folder.rmdir()
+
+
+@contextmanager
+def begun(folder: Path, settings: dict[str, Any]) -> Iterator[None]:
+    """Clears a claimed folder and writes `config.toml`, then lets the build run.
+
+    A build that ends in something the user can put right leaves nothing behind; one that is
+    interrupted leaves what it was asked to do.
+    """
+    _discard(folder)
+    write_text(folder / CONFIG, tomli_w.dumps(settings))
+    try:
+        yield
+    except NeurontabError:
+        _discard(folder)
+        raise
 
 
 def fingerprint_of(config: BuildConfig, **identities: str) -> dict[str, str]:

@@ -99,7 +99,10 @@ def _part(path: Path) -> Part:
 
 def _why_not(folder: Path) -> str:
     if (folder / "config.toml").is_file():
-        return f"{folder} is not finished.\nGo on with: neurontab build -o {folder}"
+        return (
+            f"{folder} is not finished.\n"
+            f"Go on with: neurontab build {folder / 'config.toml'} -o {folder}"
+        )
     if folder.is_dir():
         return f"{folder} is not a run: it has no {NAME}."
     return f"No run {folder}.\nBuild one with: neurontab build"

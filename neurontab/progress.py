@@ -1,10 +1,11 @@
 """What a long computation tells whoever waits: stages with a total, and steps within them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Stage(Protocol):
     """One stage under way."""
 
@@ -12,16 +13,12 @@ class Stage(Protocol):
         """So much more is done."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Shows stages; the command line draws bars or prints a line for each."""
 
-    def stage(self, name: str, total: int, unit: str) -> "_Entered":
+    def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Stage]:
         """A context in which one stage runs."""
-
-
-class _Entered(Protocol):
-    def __enter__(self) -> Stage: ...
-    def __exit__(self, *error: object) -> bool | None: ...
 
 
 class Silent:
@@ -31,7 +28,7 @@ class Silent:
         """Nothing to tell."""
 
     @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator["Silent"]:
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
         """Runs the stage."""
         del name, total, unit
         yield self

@@ -1,7 +1,6 @@
 """The k highest of many columns, kept while the columns come in pieces."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -19,12 +18,12 @@ class Best:
     index: Int[Tensor, "row rank"]
 
     @classmethod
-    def of(cls, values: Float[Tensor, "row column"], k: int, first_column: int = 0) -> Self:
+    def of(cls, values: Float[Tensor, "row column"], k: int, first_column: int = 0) -> "Best":
         """The highest of one piece, whose columns count from `first_column`."""
         value, index = values.topk(min(k, values.shape[1]), dim=1)
         return cls(value, index + first_column)
 
-    def join(self, other: Self, k: int) -> Self:
+    def join(self, other: "Best", k: int) -> "Best":
         """The highest of both."""
         value = torch.cat([self.value, other.value], dim=1)
         index = torch.cat([self.index, other.index], dim=1)
@@ -32,7 +31,7 @@ class Best:
         return type(self)(value, index.gather(1, place))
 
     @classmethod
-    def of_all(cls, pieces: list[Self], k: int) -> Self:
+    def of_all(cls, pieces: list["Best"], k: int) -> "Best":
         """The highest of all pieces."""
         best, *rest = pieces
         for piece in rest:

@@ -252,7 +252,7 @@ def _cut(
     offset = int(random.integers(0, min(length - 1, room) + 1))
     n = (len(stream.tokens) - offset) // length
     pieces = stream.tokens[offset : offset + n * length].reshape(n, length)
-    return pieces, offset + length * np.arange(n, dtype=np.int64)
+    return pieces, offset + length * np.arange(n)
 
 
 def _write_tokens(pieces: _Pieces, plan: CorpusPlan, path: Path) -> None:
@@ -274,7 +274,9 @@ def _write_tokens(pieces: _Pieces, plan: CorpusPlan, path: Path) -> None:
 
 def _counted_each(tokens: Ids, masked_ids: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Counted positions of each sequence [sequence]."""
-    return (~np.isin(tokens, np.array(masked_ids, np.uint32))).sum(axis=1)
+    counted = ~np.isin(tokens, np.array(masked_ids, np.uint32))
+    counts: npt.NDArray[np.int64] = np.count_nonzero(counted, axis=1).astype(np.int64)
+    return counts
 
 
 def _link(source: Path, place: Path) -> None:

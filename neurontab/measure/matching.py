@@ -109,7 +109,7 @@ def _antimatch_columns(family: Family, pair: tuple[str, str], best: Best) -> Col
     rows = slice(0, 0) if family.two_sided else slice(None)
     names = ("layer", "neuron", "other_layer", "other_neuron")
     return {name: columns[name][rows] for name in names} | {
-        "corr": -columns["corr"][rows],
+        "corr": np.negative(columns["corr"][rows]),
         "n": np.full(len(columns["corr"][rows]), family.n),
     }
 

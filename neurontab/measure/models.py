@@ -104,7 +104,10 @@ class LanguageModel:
         self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
 
     def weights(self, layer: int) -> MlpWeights:
-        """The weights of a layer's neurons, folded and centred as the architecture allows."""
+        """The weights of a layer's neurons, folded and centred as the architecture allows.
+
+        Raises ModelError where one is not a finite number.
+        """
         mlp = self._bridge.blocks[layer].mlp
         gate = mlp.W_gate if self.facts.gated else None
         bias = mlp.b_in
@@ -115,7 +118,15 @@ class LanguageModel:
             b_in=zero if bias is None else bias.detach().double(),
             w_gate=None if gate is None else gate.detach().double().T,
         )
-        return fold(raw, self._norm(layer))
+        weights = fold(raw, self._norm(layer))
+        if not all(
+            torch.isfinite(each).all() for each in (weights.w_in, weights.w_out, weights.b_in)
+        ):
+            raise ModelError(
+                f"{self.name}: the MLP weights of layer {layer} are not all finite numbers.\n"
+                "The model's files are damaged."
+            )
+        return weights
 
     @torch.inference_mode()
     def check_basis(self, tokens: Int[Tensor, "sequence position"]) -> None:

@@ -1,7 +1,5 @@
 """Per neuron: counts and power sums of its activation."""
 
-from typing import Self
-
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -39,7 +37,7 @@ class Moments:
         self._highest = torch.maximum(self._highest, values.amax(dim=0))
         self.n += len(values)
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: "Moments") -> None:
         """Counts what another with the same shift has counted."""
         assert torch.equal(self.shift, other.shift)
         self._sums += other._sums
@@ -60,7 +58,7 @@ class Moments:
         }
 
     @classmethod
-    def load(cls, state: State) -> Self:
+    def load(cls, state: State) -> "Moments":
         """The object whose state this is."""
         moments = cls(state["shift"])
         moments._sums = state["sums"].clone()

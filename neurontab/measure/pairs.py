@@ -1,7 +1,5 @@
 """Sums of products for a pair of layers: from them every correlation between their neurons."""
 
-from typing import Self
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,7 +22,7 @@ class PairSums:
         self._products += x.T @ y
         self.n += len(x)
 
-    def merge(self, other: Self) -> None:
+    def merge(self, other: "PairSums") -> None:
         """Counts what another over other tokens has counted."""
         self._products += other._products
         self.n += other.n
@@ -34,10 +32,10 @@ class PairSums:
         return {"products": self._products, "n": torch.tensor(self.n)}
 
     @classmethod
-    def load(cls, state: State) -> Self:
+    def load(cls, state: State) -> "PairSums":
         """The object whose state this is."""
         products = state["products"]
-        sums = cls(*products.shape, products.device)
+        sums = cls(products.shape[0], products.shape[1], products.device)
         sums._products = products.clone()
         sums.n = int(state["n"])
         return sums

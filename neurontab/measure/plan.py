@@ -80,7 +80,7 @@ def plan(
         * draws
         * sum((total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models)
     )
-    run_flop = tokens * sum(_flop_a_token(facts) for facts in models)
+    run_flop = float(tokens * sum(_flop_a_token(facts) for facts in models))
     match_flop = 2 * products * tokens + rotations
     others = max(len(models) - 1, 1)
     widest = max(facts.d_mlp for facts in models)
@@ -111,11 +111,11 @@ def measured_speed(device: torch.device) -> float:
 def free_memory(device: torch.device) -> int:
     """Bytes that may still be had where the sums are kept."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
-def _flop_a_token(facts: ModelFacts) -> float:
+def _flop_a_token(facts: ModelFacts) -> int:
     """Twice the weights of all layers; attention over the context is small beside them."""
     mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
     return 2 * facts.n_layers * (mlp + 4 * facts.d_model**2)

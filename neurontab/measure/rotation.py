@@ -31,9 +31,9 @@ def rotation(
     random = torch.Generator().manual_seed(number)
     gaussian = torch.randn(width, width, generator=random).to(device)
     if kind == "gaussian-rows":
-        return gaussian / gaussian.norm(dim=1, keepdim=True)
+        return torch.nn.functional.normalize(gaussian, dim=1)
     q, r = torch.linalg.qr(gaussian)
-    return q * r.diagonal().sign()
+    return torch.mul(q, r.diagonal().sign())
 
 
 def rotated_variance(

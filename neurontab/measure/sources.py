@@ -7,7 +7,7 @@ from pathlib import Path
 from neurontab.errors import ModelError
 
 NAME = re.compile(r"[A-Za-z0-9._@-]+")
-FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 

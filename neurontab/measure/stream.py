@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -18,6 +18,7 @@ ConsumeCounted = Callable[[int, CountedActivations, CountedActivations], None]  
 SHIFT_TOKENS = 4_096  # counted positions from which shifts are fixed
 
 
+@runtime_checkable
 class Runs(Protocol):
     """What streaming needs of a model."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from neurontab.measure.pairs import PairSums
 from neurontab.measure.stream import Batch, CountedActivations, Runs, batches, first_means, stream
 
 
+@runtime_checkable
 class Member(Runs, Protocol):
     """A model of a family, to be summed over."""
 

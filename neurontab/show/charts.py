@@ -31,7 +31,8 @@ def draw(name: str, scan: Callable[[str], pl.LazyFrame], run_id: str) -> Chart:
         )
     function = CHARTS[name]
     chart = function(*(scan(table) for table in inspect.signature(function).parameters))
-    return chart.properties(usermeta={"neurontab": {"run_id": run_id, "chart": name}})
+    marked: Chart = chart.properties(usermeta={"neurontab": {"run_id": run_id, "chart": name}})
+    return marked
 
 
 def title_of(name: str) -> str:
@@ -146,9 +147,10 @@ def _per_model(counted: pl.DataFrame) -> str:
     return f"{' to '.join(f'{n:,}' for n in each[:: max(len(each) - 1, 1)])} neurons a model"
 
 
-def _titled(chart: Any, name: str, subtitle: str) -> Any:
+def _titled(chart: Any, name: str, subtitle: str) -> Chart:
     title = alt.TitleParams(title_of(name), subtitle=subtitle, anchor="start")
-    return chart.properties(title=title)
+    titled: Chart = chart.properties(title=title)
+    return titled
 
 
 CHARTS: dict[str, Callable[..., Chart]] = {

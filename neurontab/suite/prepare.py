@@ -55,8 +55,12 @@ def write_tokenizer(training: list[Document], folder: Path) -> None:
     tokenizer.train_from_iterator((document.text for document in training), trainer)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": BOS, "eos_token": BOS}
-    config |= {"model_max_length": RECIPE.n_ctx}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": BOS,
+        "eos_token": BOS,
+        "model_max_length": RECIPE.n_ctx,
+    }
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,7 +49,7 @@ def train(seed: int, folder: Path, recipe: Recipe = RECIPE) -> None:
     save(model, folder, facts)
 
 
-def new_model(bos: int, recipe: Recipe) -> GPT2LMHeadModel:
+def new_model(bos: int, recipe: Recipe) -> Any:
     """A GPT-2 with random weights from the global generator, as the recipe shapes it."""
     config = GPT2Config(
         n_layer=recipe.n_layers,
@@ -63,7 +64,7 @@ def new_model(bos: int, recipe: Recipe) -> GPT2LMHeadModel:
         embd_pdrop=0.0,
         attn_pdrop=0.0,
     )
-    model = GPT2LMHeadModel(config)
+    model: Any = GPT2LMHeadModel(config)
     for block in model.transformer.h:
         torch.nn.init.normal_(block.mlp.c_fc.weight, std=recipe.w_in_deviation)
     return model
@@ -78,7 +79,7 @@ def sequences(texts: list[Document], tokenizer: PreTrainedTokenizerFast, context
     return torch.cat([start, stream], dim=1)
 
 
-def steps(model: GPT2LMHeadModel, rows: Tensor, seed: int, recipe: Recipe) -> Iterator[int]:
+def steps(model: Any, rows: Tensor, seed: int, recipe: Recipe) -> Iterator[int]:
     """Trains step by step and yields the number of each finished step."""
     optimizer = torch.optim.AdamW(
         model.parameters(), betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True
@@ -107,13 +108,13 @@ def learning_rate(step: int, recipe: Recipe) -> float:
 
 
 @torch.inference_mode()
-def loss_of(model: GPT2LMHeadModel, rows: Tensor) -> float:
+def loss_of(model: Any, rows: Tensor) -> float:
     """Mean loss in nats a token."""
-    losses = [model(part, labels=part).loss.item() for part in rows.split(32)]
+    losses: list[float] = [model(part, labels=part).loss.item() for part in rows.split(32)]
     return round(sum(losses) / len(losses), 4)
 
 
-def save(model: GPT2LMHeadModel, folder: Path, facts: dict[str, object]) -> None:
+def save(model: Any, folder: Path, facts: dict[str, object]) -> None:
     """Writes the folder as transformers reads it, weights in float16."""
     model.half().save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):

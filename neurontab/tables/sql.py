@@ -7,7 +7,7 @@ import polars as pl
 
 from neurontab.errors import QueryError, nearest
 
-_LITERALS = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_TEXT_OR_COMMENT = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _FILE_FUNCTION = re.compile(r"\b(?:read|scan)_\w+\"?\s*\(", re.IGNORECASE)
 
 
@@ -16,7 +16,7 @@ def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataF
 
     Raises QueryError that names the nearest table or column, or where the SQL breaks.
     """
-    if found := _FILE_FUNCTION.search(_LITERALS.sub("''", text)):
+    if found := _FILE_FUNCTION.search(_without_text(text)):
         raise QueryError(
             f"{found[0].rstrip('(').strip()} reads files; a question reads the run's tables only: "
             f"{', '.join(sorted(tables))}."
@@ -26,6 +26,11 @@ def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataF
         return pl.SQLContext(named).execute(text).collect()
     except pl.exceptions.PolarsError as error:
         raise QueryError(_explained(str(error), tables, named)) from error
+
+
+def _without_text(sql: str) -> str:
+    """The SQL with empty string literals, and a space for every comment."""
+    return _TEXT_OR_COMMENT.sub(lambda found: "''" if found[0].startswith("'") else " ", sql)
 
 
 def _explained(

@@ -1,0 +1,238 @@
+"""The command line: answers on stdout, everything else on stderr, and the right exit code."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+import tiny
+from typer.testing import CliRunner, Result
+
+from neurontab import suite
+from neurontab.run import Run
+
+app = import_module("neurontab.cli.app").app
+
+SQL = "SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer"
+
+
+def call(*words: object) -> Result:
+    """Runs a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def test_a_question_is_answered(family: Run) -> None:
+    done = call("query", SQL, "-r", family.folder)
+    assert done.exit_code == 0
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["layer", "n"],
+        ["0", "72"],
+        ["1", "72"],
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet", "arrow", "markdown"])
+def test_an_answer_comes_in_every_format(family: Run, tmp_path: Path, form: str) -> None:
+    done = call("query", SQL, "-r", family.folder, "--format", form)
+    file = tmp_path / f"answer.{form}"
+    assert call("query", SQL, "-r", family.folder, "-o", file).exit_code == 0
+    assert done.stdout_bytes == file.read_bytes()
+    content = io.BytesIO(done.stdout_bytes)
+    expected = family.sql(SQL)
+    match form:
+        case "csv":
+            assert pl.read_csv(content).rows() == expected.rows()
+        case "json":
+            assert json.load(content) == expected.to_dicts()
+        case "jsonl":
+            assert pl.read_ndjson(content).rows() == expected.rows()
+        case "parquet":
+            assert pl.read_parquet(content).equals(expected)
+            relation: Any = duckdb.sql(f"FROM '{file}'")
+            assert relation.fetchall() == expected.rows()
+        case "arrow":
+            assert pl.read_ipc_stream(content).equals(expected)
+        case "markdown":
+            assert done.stdout.splitlines()[2].replace(" ", "") == "|0|72|"
+
+
+def test_a_long_answer_says_how_much_it_hides(family: Run) -> None:
+    done = call("query", "SELECT neuron FROM neurons", "-r", family.folder, "--limit", 5)
+    assert len(done.stdout.splitlines()) == 6
+    assert "139 more rows" in done.stderr
+    everything = call("query", "SELECT neuron FROM neurons", "-r", family.folder, "--limit", 0)
+    assert len(everything.stdout.splitlines()) == 145
+    assert not everything.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["query", "SELECT lyer FROM neurons"], 1, "QueryError: No column 'lyer'"),
+        (["query", "SELECT * FROM neuron"], 1, "Did you mean 'neurons'"),
+        (["query", SQL, "-o", "answer.docx"], 1, "does not say in which format"),
+        (["tables", "neuron"], 1, "TableError: No table 'neuron'"),
+        (["chart", "corelations"], 1, "Did you mean 'correlations'"),
+        (["chart", "correlations", "-o", "x.gif"], 1, "must end in one of"),
+        (["derive", "--set", "universality.treshold=1"], 1, "Did you mean 'threshold'"),
+        (["query", SQL, "--format", "xml"], 2, "Invalid value for '--format'"),
+        (["query"], 2, "Missing argument"),
+        (["qery", SQL], 2, "No such command"),
+    ],
+)
+def test_a_slip_is_one_message_and_its_exit_code(
+    family: Run, words: list[str], code: int, message: str
+) -> None:
+    done = call(*words, *(["-r", family.folder] if len(words) > 1 else []))
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_run_says_how_to_build_one(tmp_path: Path) -> None:
+    done = call("info", "-r", tmp_path / "nowhere")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"RunError: No run {tmp_path}/nowhere.",
+        "Build one with: neurontab build",
+    ]
+
+
+def test_tables_and_their_columns_are_listed(family: Run) -> None:
+    listed = call("tables", "-r", family.folder).stdout
+    for name, table in family.tables().items():
+        assert name in listed
+        assert table.description in listed
+    shown = call("tables", "universality", "-r", family.folder).stdout
+    assert "excess_corr" in shown
+    assert "threshold = 0.5: Excess above which a neuron is universal" in shown
+
+
+def test_info_tells_what_a_run_is_made_from(family: Run) -> None:
+    shown = call("info", "-r", family.folder).stdout
+    for model in family.manifest.models:
+        assert model["sha256"][:12] in shown
+    assert family.manifest.run_id in shown
+
+
+def test_charts_are_listed_and_drawn(family: Run, tmp_path: Path) -> None:
+    assert "correlations" in call("chart").stdout
+    done = call("chart", "--all", "-r", family.folder, "-o", tmp_path / "charts")
+    written = [Path(line) for line in done.stdout.splitlines()]
+    assert len(written) == 3
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_deriving_prints_what_has_changed(family: Run, tmp_path: Path) -> None:
+    shutil.copytree(family.folder, tmp_path / "own")
+    done = call("derive", "-r", tmp_path / "own", "--set", "universality.threshold=-1")
+    assert done.exit_code == 0
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[3] for row in rows] == ["48", "48", "48"]
+    assert "universality.threshold=-1.0" in call("info", "-r", tmp_path / "own").stdout
+
+
+@pytest.fixture
+def words(tmp_path: Path, text: Path) -> list[str]:
+    """The words of a build of two tiny models."""
+    folders = [tiny.save(tiny.model(seed), tmp_path / f"m{seed}") for seed in range(2)]
+    models = [word for folder in folders for word in ("--model", str(folder))]
+    return ["build", *models, "--corpus", str(text), "-o", str(tmp_path / "run")]
+
+
+def test_a_build_prints_its_summary_and_the_plan_beside_it(words: list[str]) -> None:
+    done = call(*words)
+    assert done.exit_code == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["model", "m0", "m1"]
+    for part in (
+        "neurons  96 (m0 48, m1 48)",
+        "activations of",
+        "matches done in",
+        "time     about",
+    ):
+        assert part in done.stderr
+    again = call(*words)
+    assert again.stdout == done.stdout
+    assert "matches" not in again.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(words: list[str], tmp_path: Path) -> None:
+    done = call(*words, "--dry-run")
+    assert done.exit_code == 0
+    assert "pairs    1 of models, matched in both directions" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--tokens", "many"], "ConfigError"),
+        (["--preset", "papr"], "Did you mean 'paper'"),
+        (["--model", "nowhere/at/all"], "ModelError"),
+        (["--corpus", "nowhere.txt"], "CorpusError: No file or folder nowhere.txt"),
+        (["nowhere.toml"], "ConfigError: No config file nowhere.toml"),
+        (["--tokens", "50M"], "50,000,000 were asked for"),
+    ],
+)
+def test_a_build_that_cannot_be_is_one_message(
+    words: list[str], tmp_path: Path, extra: list[str], message: str
+) -> None:
+    done = call(*words, *extra)
+    assert done.exit_code == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def start(*words: str) -> "subprocess.Popen[str]":
+    """A command in a process of its own."""
+    command = [sys.executable, "-m", "neurontab.cli", *words]
+    environment = os.environ | {"COLUMNS": "40", "NO_COLOR": "1"}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_control_c_stops_with_130_and_the_build_can_be_gone_on_with(tmp_path: Path) -> None:
+    """One suite model, which is at work for some seconds."""
+    words = ["build", "-m", str(suite.models()[0]), "--corpus", str(suite.CORPUS)]
+    words += ["--tokens", "60k", "-o", str(tmp_path / "run")]
+    with start(*words) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("activations of"):
+                process.send_signal(signal.SIGINT)
+                break
+        assert process.stderr.read() == "Stopped.\n"
+    assert process.returncode == 130
+    assert "is not finished" in call("info", "-r", tmp_path / "run").stderr
+    assert call(*words).exit_code == 0
+
+
+def test_a_pipe_that_closes_early_is_no_error(family: Run) -> None:
+    sql = "SELECT * FROM matches"
+    with start("query", sql, "-r", str(family.folder), "--format", "csv") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert not process.stderr.read()
+    assert process.returncode == 0
+
+
+def test_text_from_a_corpus_cannot_steer_the_terminal(family: Run) -> None:
+    sql = "SELECT '[bold]b[/bold]\x1b[31m' AS text FROM models LIMIT 1"
+    shown = call("query", sql, "-r", family.folder)
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.stdout
+    assert "[bold]b[/bold]" in shown.stdout

@@ -1,0 +1,82 @@
+"""What tests share: a cache of their own, a family that is built once, drawn tables."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+import tiny
+
+from neurontab.build import build
+from neurontab.config import resolve
+from neurontab.run import Run
+from neurontab.tables.table import Table
+
+Built = Callable[..., Run]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("hub")))
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A small corpus of random words."""
+    return tiny.write_text(tmp_path / "text" / "words.txt")
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Built:
+    """Builds a run from models in memory, by name."""
+
+    def run(text: Path, *, fresh: bool = False, matching: object = None, **models: object) -> Run:
+        folders = {name: tiny.save(made, tmp_path / name) for name, made in models.items()}
+        settings = resolve(
+            models=[f"{name}={folder}" for name, folder in folders.items()],
+            corpus=[str(text)],
+            tokens="all",
+            matching=matching,
+        )
+        return build(settings, tmp_path / "run", fresh=fresh)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def family(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of three tiny models, built once; leave it as it is."""
+    folder = tmp_path_factory.mktemp("family")
+    folders = [tiny.save(tiny.model(seed), folder / f"seed{seed}") for seed in range(3)]
+    words = tiny.write_text(folder / "words.txt")
+    settings = resolve(models=list(map(str, folders)), corpus=[str(words)], tokens="all")
+    return build(settings, folder / "run")
+
+
+@pytest.fixture
+def drawn() -> Callable[[Table, str], pl.LazyFrame]:
+    """A table drawn as text: names in the first line, `-` for null; other columns are filled in."""
+
+    def frame(table: Table, text: str) -> pl.LazyFrame:
+        names, *rows = [line.split() for line in text.strip().splitlines()]
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+        found = pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String)).lazy()
+        return found.with_columns(pl.all().replace("-", None)).select(
+            (_typed if column.name in names else _filler)(column.dtype, column.name)
+            for column in table.columns
+        )
+
+    return frame
+
+
+def _typed(dtype: object, name: str) -> pl.Expr:
+    if dtype == pl.Boolean:
+        return (pl.col(name) == "true").alias(name)
+    return pl.col(name).cast(dtype)  # type: ignore[arg-type]
+
+
+def _filler(dtype: object, name: str) -> pl.Expr:
+    value = {pl.String: "", pl.Boolean: False, pl.Binary: b""}.get(dtype, 0)  # type: ignore[call-overload]
+    return pl.lit(value).cast(dtype).alias(name)  # type: ignore[arg-type]

@@ -1,0 +1,251 @@
+"""The one door to models: what is loaded, what is refused, and weights as they are read."""
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from transformer_lens import TransformerBridge
+
+from neurontab.errors import ModelError
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.sources import folder_of, parse_source, parse_sources
+from neurontab.measure.vocabulary import shared_digest
+
+CPU = torch.device("cpu")
+
+
+def loaded(folder: Path | str) -> LanguageModel:
+    """The model of a folder or a hub name."""
+    return LanguageModel(parse_source(str(folder)), CPU)
+
+
+def test_activations_are_those_of_the_hugging_face_model(tmp_path: Path) -> None:
+    made = tiny.model(0)
+    model = loaded(tiny.save(made, tmp_path / "m"))
+    tokens = torch.randint(2, 60, (3, 20))
+    expected: list[torch.Tensor] = []
+    for mlp in tiny.mlps(made):
+        mlp.act.register_forward_hook(
+            lambda _, inputs, output: expected.extend((inputs[0], output))
+        )
+    made(tokens)
+    found: list[torch.Tensor] = []
+    model.run(tokens, lambda layer, pre, post: found.extend((pre.clone(), post.clone())))
+    assert len(found) == 4
+    for ours, theirs in zip(found, expected, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    model.check_basis(tokens)
+
+
+def test_a_basis_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
+    model = loaded(tiny.save(tiny.model(0), tmp_path / "m"))
+    tokens = torch.randint(2, 60, (2, 20))
+    with torch.no_grad():
+        model._bridge.blocks[1].mlp.b_out[3] += 0.5  # the bridge now differs from the files
+    with pytest.raises(ModelError, match="differs from Hugging Face's"):
+        model.check_basis(tokens)
+
+
+def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path) -> None:
+    def unusual(copy: tiny.Model) -> None:
+        for name, parameter in copy.named_parameters():
+            if "ln_" in name or "bias" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+
+    made = tiny.copied(tiny.model(0), unusual)
+    folder = tiny.save(made, tmp_path / "m")
+    model = loaded(folder)
+    bridge = TransformerBridge.boot_transformers(str(folder), device="cpu")
+    bridge.enable_compatibility_mode(disable_warnings=True)
+    for layer in range(2):
+        ours, theirs = model.weights(layer), bridge.blocks[layer].mlp
+        assert torch.allclose(ours.w_in.T.float(), theirs.W_in, atol=1e-6)
+        assert torch.allclose(ours.w_out.float(), theirs.W_out, atol=1e-6)
+        assert torch.allclose(ours.b_in.float(), theirs.b_in, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "name", "source", "revision"),
+    [
+        ("org/model", "model", "org/model", None),
+        ("org/model@step3", "model@step3", "org/model", "step3"),
+        ("a=org/model@step3", "a", "org/model", "step3"),
+        ("gpt2", "gpt2", "gpt2", None),
+    ],
+)
+def test_a_model_is_named_by_its_spec(
+    spec: str, name: str, source: str, revision: str | None
+) -> None:
+    found = parse_source(spec)
+    assert (found.name, found.source, found.revision) == (name, source, revision)
+
+
+def test_folders_may_hold_any_sign_and_names_are_unique(tmp_path: Path) -> None:
+    odd = tmp_path / "x=1@2"
+    odd.mkdir()
+    assert parse_source(f"a={odd}").source == str(odd)
+    with pytest.raises(ModelError, match=r"cannot be a model's name.*\n.*--model NAME="):
+        parse_source("my model")
+    with pytest.raises(ModelError, match="Several models are called m"):
+        parse_sources(("org/m", "other/m"))
+
+
+def test_a_folder_without_weights_tokenizer_or_config_is_refused(tmp_path: Path) -> None:
+    whole = tiny.save(tiny.model(0), tmp_path / "whole")
+    for missing, message in (
+        ("model.safetensors", "has no weights"),
+        ("tokenizer.json", "has no tokenizer"),
+        ("config.json", "no config.json"),
+    ):
+        part = tmp_path / missing
+        shutil.copytree(whole, part)
+        (part / missing).unlink()
+        with pytest.raises(ModelError, match=message):
+            loaded(part)
+    with pytest.raises(ModelError, match="has no revision 'main'"):
+        loaded(f"{whole}@main")
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(folder)
+
+
+def as_bin(folder: Path) -> Path:
+    """The same model with its weights as older hub models have them."""
+    made = tiny.model(0)
+    (folder / "model.safetensors").unlink()
+    torch.save(made.state_dict(), folder / "pytorch_model.bin")
+    return folder
+
+
+def test_pytorch_weights_are_read_when_there_are_no_others(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    safe = loaded(folder).weights(1).w_in
+    assert torch.equal(loaded(as_bin(folder)).weights(1).w_in, safe)
+
+
+def test_a_hostile_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+    folder = as_bin(tiny.save(tiny.model(0), tmp_path / "m"))
+    trap = tmp_path / "sprung"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (trap,)  # type: ignore[return-value]
+
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"transformer.wte.weight": Hostile()}))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(folder)
+    torch.save({"transformer.wte.weight": Hostile()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(folder)
+    assert not trap.exists()
+
+
+def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    trap = tmp_path / "sprung"
+    (folder / "evil.py").write_text(
+        f"open({str(trap)!r}, 'w')\nclass Config: pass\nclass Model: pass\n"
+    )
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(folder)
+    assert not trap.exists()
+
+
+def test_tokenizers_that_differ_are_told_apart_by_size_and_entry(tmp_path: Path) -> None:
+    other = tuple(word.replace("w7", "v7") for word in tiny.WORDS)
+    tokenizers = {
+        "a": tiny.tokenizer().backend_tokenizer,
+        "b": tiny.tokenizer().backend_tokenizer,
+        "c": tiny.tokenizer(other).backend_tokenizer,
+    }
+    message = (
+        r"a and c do not share a tokenizer: vocabularies of 62 and 62; token 9 is 'w7' and 'v7'"
+    )
+    with pytest.raises(ModelError, match=message):
+        shared_digest(tokenizers)
+    del tokenizers["c"]
+    assert len(shared_digest(tokenizers)) == 64
+
+
+def test_a_tokenizer_larger_than_its_model_is_refused(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0, words=40), tmp_path / "m")
+    with pytest.raises(ModelError, match="the tokenizer has 62 tokens, the model 42"):
+        loaded(folder)
+
+
+def hub_cache(root: Path, name: str, made: Path, revision: str = "main") -> str:
+    """Lays a model out as huggingface_hub's cache does; returns the commit."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repository = root / f"models--{name.replace('/', '--')}"
+    snapshot = repository / "snapshots" / commit
+    (repository / "blobs").mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / revision).write_text(commit)
+    snapshot.mkdir(parents=True)
+    for path in made.iterdir():
+        blob = repository / "blobs" / f"blob-{path.name}"
+        shutil.copyfile(path, blob)
+        (snapshot / path.name).symlink_to(Path("../../blobs") / blob.name)
+    return commit
+
+
+SCRIPT = """
+import sys, torch
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.sources import parse_source
+from neurontab.errors import ModelError
+import socket
+def refuse(*a, **k): raise AssertionError("network was asked for")
+socket.socket.connect = refuse
+try:
+    facts = LanguageModel(parse_source(sys.argv[1]), torch.device("cpu")).facts
+    print(facts.source, facts.revision)
+except ModelError as error:
+    print("ModelError", error)
+"""
+
+
+@pytest.mark.parametrize("revision", ["main", "step1000"])
+def test_a_hub_model_in_the_cache_is_loaded_without_network(tmp_path: Path, revision: str) -> None:
+    made = as_bin(tiny.save(tiny.model(0), tmp_path / "made"))
+    commit = hub_cache(tmp_path / "hub", "org/seed", made, revision)
+    spec = "org/seed" if revision == "main" else f"org/seed@{revision}"
+    assert offline(tmp_path, spec) == f"org/seed {commit}"
+
+
+def test_a_hub_model_that_is_not_in_the_cache_is_named(tmp_path: Path) -> None:
+    answer = offline(tmp_path, "org/nowhere@step3")
+    assert answer.startswith("ModelError 'org/nowhere@step3' is no folder")
+    assert "Name a folder" in answer
+
+
+def offline(tmp_path: Path, spec: str) -> str:
+    """What loading a model says with HF_HUB_OFFLINE set and sockets closed."""
+    environment = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub"), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, spec], env=environment, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode().strip()
+
+
+def test_a_missing_folder_is_not_looked_for_elsewhere_than_on_the_hub(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"No folder and no hub model|is no folder"):
+        folder_of(parse_source(f"m={tmp_path}/nowhere/at/all"))

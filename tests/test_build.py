@@ -1,0 +1,369 @@
+"""A build as a whole: what lies on disk, who can read it, and what is refused without a trace."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pytest
+import tiny
+import torch
+from conftest import Built
+from filelock import FileLock
+
+import neurontab
+from neurontab.build import build, default_folder
+from neurontab.config import resolve
+from neurontab.derive import parse_thresholds, rederive
+from neurontab.errors import (
+    ConfigError,
+    ModelError,
+    NeurontabError,
+    QueryError,
+    RunError,
+    TableError,
+)
+from neurontab.files import sha256_of
+from neurontab.run import Run, newest
+from neurontab.tables.query import discover
+from neurontab.tables.schemas import MEASURED
+
+PAIRED = {"matches", "antimatches", "baselines", "layer_similarity"}
+
+
+def test_a_run_holds_every_table_as_declared(family: Run) -> None:
+    assert set(family.tables()) == {*MEASURED, *discover()}
+    for name, table in family.tables().items():
+        found = family.scan(name).collect()
+        assert table.conform(found) is not None
+        assert len(found) == sum(part.rows for part in family.manifest.tables[name].values())
+    assert family.neurons.select(pl.len()).collect().item() == 3 * 2 * 24
+    files = {p.name for p in (family.folder / "tables" / "matches").iterdir()}
+    assert "seed0--seed1.parquet" in files
+    assert len(files) == 6
+    assert not (family.folder / "state").exists()
+    assert (family.folder / "corpus" / "tokens.arrow").is_file()
+
+
+def test_the_manifest_tells_what_is_on_disk(family: Run) -> None:
+    about = family.manifest
+    for name, parts in about.tables.items():
+        for part, facts in parts.items():
+            path = family.folder / "tables" / name / f"{part}.parquet"
+            assert (path.stat().st_size, sha256_of(path)) == (facts.bytes, facts.sha256)
+    assert [model["model"] for model in about.models] == ["seed0", "seed1", "seed2"]
+    for model in about.models:
+        assert model["sha256"] == sha256_of(Path(model["source"]) / "model.safetensors")
+    assert about.masked_ids == [0, 1]
+    assert about.corpus["counted"] > 2_000
+    assert set(about.stages) >= {"activations", "matches"}
+    assert about.versions["torch"] == torch.__version__
+
+
+def test_pandas_duckdb_and_polars_read_the_files_as_they_are(family: Run) -> None:
+    for name, table in family.tables().items():
+        folder = family.folder / "tables" / name
+        rows = family.scan(name).select(pl.len()).collect().item()
+        pandas = pd.read_parquet(folder)
+        assert (len(pandas), list(pandas.columns)) == (rows, table.schema.names())
+        duck: Any = duckdb.sql(f"SELECT * FROM '{folder}/*.parquet'")
+        assert (len(duck), duck.columns) == (rows, table.schema.names())
+        assert len(pl.read_parquet(folder)) == rows
+
+
+def test_universal_means_the_same_in_duckdb(built: Built, text: Path) -> None:
+    """Two copies and a stranger: some neurons are universal, recomputed from measured tables."""
+    made = tiny.model(1)
+    strict = built(text, a=made, b=made)
+    tables = strict.folder / "tables"
+    sql = f"""
+        WITH best AS (
+            SELECT model, layer, neuron, other_model, corr
+            FROM '{tables}/matches/*.parquet' WHERE rank = 1
+        ), chance AS (
+            SELECT model, layer, neuron, other_model, avg(corr::DOUBLE) AS corr
+            FROM '{tables}/baselines/*.parquet' WHERE kind = 'raw' GROUP BY ALL
+        )
+        SELECT model, layer, neuron, avg(best.corr::DOUBLE) - avg(chance.corr) > 0.5 AS universal
+        FROM best JOIN chance USING (model, layer, neuron, other_model)
+        GROUP BY ALL ORDER BY ALL
+    """
+    answer: Any = duckdb.sql(sql)
+    expected = answer.pl()
+    found = strict.neurons.sort("model", "layer", "neuron").collect()
+    assert found["is_universal"].to_list() == expected["universal"].to_list()
+    assert 0 < found["is_universal"].sum() < len(found)
+
+
+def test_one_model_alone_has_everything_but_matches(built: Built, text: Path) -> None:
+    run = built(text, only=tiny.model(0))
+    assert set(run.tables()) == {*MEASURED, *discover()} - PAIRED
+    row = run.scan("family_summary").collect().row(0, named=True)
+    assert (row["neurons"], row["universal"], row["universal_groups"]) == (48, 0, 0)
+    assert run.neurons.collect()["mean_corr"].null_count() == 48
+    assert run.neurons.collect()["kurt"].null_count() == 0
+    with pytest.raises(TableError, match="No table 'matches'"):
+        run.scan("matches")
+
+
+def test_the_same_build_again_is_the_run_that_is_there(built: Built, text: Path) -> None:
+    models = {"a": tiny.model(0), "b": tiny.model(1)}
+    first = built(text, **models)
+    made = (first.folder / "manifest.json").stat().st_mtime_ns
+    again = built(text, **models)
+    assert (again.folder / "manifest.json").stat().st_mtime_ns == made
+
+
+def test_the_same_plan_gives_the_same_bytes_of_every_column(built: Built, text: Path) -> None:
+    models = {"a": tiny.model(0), "b": tiny.model(1)}
+    first = built(text, **models).manifest
+    again = built(text, fresh=True, **models).manifest
+    assert first.tables == again.tables
+    assert first.run_id == again.run_id
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_another_build_s_folder_is_refused_and_left_alone(built: Built, text: Path) -> None:
+    run = built(text, a=tiny.model(0), b=tiny.model(1))
+    before = snapshot(run.folder)
+    with pytest.raises(RunError, match=r"another build: its model b is .*\n.*--fresh"):
+        built(text, a=tiny.model(0), b=tiny.model(2))
+    with pytest.raises(RunError, match="its matching is"):
+        built(text, a=tiny.model(0), b=tiny.model(1), matching={"k": 2})
+    assert snapshot(run.folder) == before
+    fresh = built(text, fresh=True, a=tiny.model(0), b=tiny.model(1), matching={"k": 2})
+    assert fresh.scan("matches").collect()["rank"].max() == 2
+
+
+def test_a_folder_that_is_no_run_is_never_touched(tmp_path: Path, text: Path) -> None:
+    mine = tmp_path / "thesis"
+    (mine / "tables").mkdir(parents=True)
+    (mine / "tables" / "results.csv").write_text("years of work")
+    (mine / "chapter.tex").write_text("once")
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    before = snapshot(mine)
+    for fresh in (False, True):
+        with pytest.raises(RunError, match=r"is not a run: it holds chapter.tex"):
+            build(settings, mine, fresh=fresh)
+    assert snapshot(mine) == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="is a file"):
+        build(settings, tmp_path / "file")
+
+
+def test_a_build_under_way_keeps_others_out(tmp_path: Path, text: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    (tmp_path / "run" / "state").mkdir(parents=True)
+    with (
+        FileLock(tmp_path / "run" / "state" / "lock"),
+        pytest.raises(RunError, match="Another build is at work"),
+    ):
+        build(settings, tmp_path / "run")
+    assert build(settings, tmp_path / "run").tables()
+
+
+def test_what_a_broken_build_left_is_built_again(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+
+    def break_off(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("neurontab.build.write_moments", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            build(settings, tmp_path / "run")
+    with pytest.raises(RunError, match=r"is not finished.\nGo on with: .*config.toml"):
+        neurontab.open(tmp_path / "run")
+    again = resolve(tmp_path / "run" / "config.toml")
+    assert set(build(again, tmp_path / "run").tables()) == {*MEASURED, *discover()} - PAIRED
+
+
+def poisoned(made: tiny.Model) -> None:
+    """Makes one token's activations not a number in the second layer."""
+    made.transformer.h[1].mlp.c_fc.bias[5] = float("nan")
+
+
+def other_tokenizer(folder: Path) -> None:
+    """Gives a model a tokenizer with one other word."""
+    words = tuple(word.replace("w7", "v7") for word in tiny.WORDS)
+    tiny.tokenizer(words).save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (
+            lambda b: tiny.save(tiny.copied(tiny.model(1), poisoned), b),
+            ModelError,
+            "b: pre of layer 1, neuron 5 is nan at token",
+        ),
+        (other_tokenizer, ModelError, "a and b do not share a tokenizer: .*token 9"),
+        (lambda b: (b / "model.safetensors").unlink(), ModelError, "has no weights"),
+        (lambda b: (b / "config.json").write_text("{"), ModelError, "cannot be loaded"),
+    ],
+)
+def test_a_model_that_cannot_be_used_leaves_no_half_run(
+    tmp_path: Path,
+    text: Path,
+    spoil: Callable[[Path], object],
+    error: type[NeurontabError],
+    message: str,
+) -> None:
+    folders = [tiny.save(tiny.model(seed), tmp_path / name) for seed, name in enumerate("ab")]
+    spoil(folders[1])
+    settings = resolve(models=list(map(str, folders)), corpus=[str(text)], tokens="all")
+    with pytest.raises(error, match=message):
+        build(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_that_do_not_fit_the_models_are_refused(tmp_path: Path, text: Path) -> None:
+    folder = str(tiny.save(tiny.model(0), tmp_path / "a"))
+    with pytest.raises(ConfigError, match="no text for these models"):
+        build(resolve(models=[folder]), tmp_path / "run")
+    with pytest.raises(ConfigError, match="context is 64, but the models read 32"):
+        build(resolve(models=[folder], corpus=[str(text)], context=64), tmp_path / "run")
+    with pytest.raises(ConfigError, match="No device 'gpu'"):
+        build(resolve(models=[folder], corpus=[str(text)], device="gpu"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_build_too_large_for_the_machine_is_refused_before_it_begins(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurontab.measure.plan.free_memory", lambda device: 10**6)
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    with pytest.raises(RunError, match=r"needs about .* GiB of memory"):
+        build(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def own(family: Run, tmp_path: Path) -> Run:
+    """A copy of the family's run that a test may change."""
+    shutil.copytree(family.folder, tmp_path / "own")
+    return Run(tmp_path / "own")
+
+
+def test_deriving_again_rewrites_tables_and_tells_the_thresholds(own: Run) -> None:
+    excess = own.neurons.select(pl.col("excess_corr").max()).collect().item()
+    assignments = [f"universality.threshold={excess - 0.01}"]
+    changed = rederive(own, parse_thresholds(assignments, own.queries))
+    assert changed.scan("family_summary").collect()["universal"].sum() > 0
+    assert changed.manifest.queries["universality"].thresholds == {"threshold": excess - 0.01}
+    for name, parts in changed.manifest.tables.items():
+        for part, facts in parts.items():
+            assert sha256_of(own.folder / "tables" / name / f"{part}.parquet") == facts.sha256
+    back = rederive(changed, {})
+    assert back.manifest.tables == own.manifest.tables
+
+
+def test_a_query_with_a_threshold_writes_nothing(family: Run) -> None:
+    before = snapshot(family.folder)
+    found = family.query("universality", threshold=-1.0).collect()
+    assert found["is_universal"].all()
+    assert snapshot(family.folder) == before
+    with pytest.raises(TableError, match=r"No query 'universalty'.*'universality'"):
+        family.query("universalty")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("universality.threshold", "is not QUERY.THRESHOLD=VALUE"),
+        ("universalty.threshold=1", "Did you mean 'universality'"),
+        ("universality.treshold=1", "Did you mean 'threshold'"),
+        ("universality.threshold=high", "is a float; found 'high'"),
+    ],
+)
+def test_an_assignment_that_sets_nothing_is_refused(assignment: str, message: str) -> None:
+    with pytest.raises(QueryError, match=message):
+        parse_thresholds([assignment], discover())
+
+
+def test_a_folder_that_cannot_be_opened_says_why(own: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"No run .*nowhere.\nBuild one"):
+        neurontab.open(tmp_path / "nowhere")
+    with pytest.raises(RunError, match="is not a run"):
+        neurontab.open(tmp_path)
+    path = own.folder / "manifest.json"
+    about = json.loads(path.read_text())
+    path.write_text(json.dumps(about | {"schema_version": 99}))
+    with pytest.raises(RunError, match=r"schema version 99.*\nUpgrade"):
+        neurontab.open(own.folder)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(RunError, match="is damaged"):
+        neurontab.open(own.folder)
+
+
+def test_the_newest_finished_run_is_the_default(
+    family: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="No finished run under runs"):
+        neurontab.open()
+    for name in ("old", "new", "unfinished"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in ("old", "new"):
+        shutil.copy(family.folder / "manifest.json", tmp_path / "runs" / name)
+    assert newest().name == "new"
+
+
+@pytest.mark.parametrize(
+    ("models", "file", "folder"),
+    [
+        ([], None, "runs/suite"),
+        (["org/pythia-seed1", "org/pythia-seed2"], None, "runs/pythia-seed"),
+        (["x", "y"], None, "runs/family"),
+        (["x", "y"], Path("settings/mine.toml"), "runs/mine"),
+    ],
+)
+def test_a_run_is_named_after_what_it_is_of(
+    models: list[str], file: Path | None, folder: str
+) -> None:
+    assert default_folder(resolve(models=models), file) == Path(folder)
+
+
+def test_a_query_of_ones_own_is_derived_and_remembered(tmp_path: Path, text: Path) -> None:
+    queries = tmp_path / "queries"
+    queries.mkdir()
+    (queries / "loud.py").write_text(
+        '"""Loudest neuron of each layer."""\n'
+        "import polars as pl\n"
+        "from neurontab.tables.schemas import LAYER, MODEL\n"
+        "from neurontab.tables.table import Column\n"
+        "VERSION = 3\nKEYS = (MODEL, LAYER)\n"
+        "COLUMNS = (Column('var', pl.Float32, 'Highest variance.'),)\n"
+        "def loud(neurons: pl.LazyFrame) -> pl.LazyFrame:\n"
+        "    return neurons.group_by('model', 'layer').agg(pl.col('var').max())\n"
+    )
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    run = build(settings, tmp_path / "run", queries_folder=queries)
+    assert run.sql("SELECT layer FROM loud ORDER BY layer")["layer"].to_list() == [0, 1]
+    assert Run(run.folder).manifest.queries["loud"].version == 3
+
+
+def test_a_fresh_build_that_is_refused_leaves_the_old_run(
+    built: Built, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = built(text, a=tiny.model(0))
+    before = snapshot(run.folder)
+    monkeypatch.setattr("neurontab.measure.plan.free_memory", lambda device: 10**6)
+    with pytest.raises(RunError, match="of memory"):
+        built(text, fresh=True, a=tiny.model(1))
+    assert snapshot(run.folder) == before

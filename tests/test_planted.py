@@ -1,0 +1,246 @@
+"""Planted truth: families whose matches are known beforehand, through the whole build."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import tiny
+import torch
+from conftest import Built
+
+from neurontab.run import Run
+
+KEYS = ["model", "layer", "neuron"]
+
+
+def best(run: Run, model: str, other: str) -> pl.DataFrame:
+    """Best matches of one model in another, sorted by neuron."""
+    return (
+        run.scan("matches")
+        .filter(pl.col("rank") == 1, pl.col("model") == model, pl.col("other_model") == other)
+        .sort("layer", "neuron")
+        .collect()
+    )
+
+
+def permuted(made: tiny.Model, order: torch.Tensor) -> tiny.Model:
+    """The same function with every layer's hidden units in another order."""
+
+    def shuffle(copy: tiny.Model) -> None:
+        for mlp in tiny.mlps(copy):
+            mlp.c_fc.weight.copy_(mlp.c_fc.weight[:, order].clone())
+            mlp.c_fc.bias.copy_(mlp.c_fc.bias[order].clone())
+            mlp.c_proj.weight.copy_(mlp.c_proj.weight[order].clone())
+
+    return tiny.copied(made, shuffle)
+
+
+def test_permuted_units_are_found_and_only_constant_ones_are_null(built: Built, text: Path) -> None:
+    dead = [(0, 3), (1, 17)]
+
+    def kill(copy: tiny.Model) -> None:
+        for layer, neuron in dead:
+            tiny.mlps(copy)[layer].c_fc.weight[:, neuron] = 0
+            tiny.mlps(copy)[layer].c_fc.bias[neuron] = -0.7
+
+    first = tiny.copied(tiny.model(1), kill)
+    order = torch.randperm(24, generator=torch.Generator().manual_seed(5))
+    run = built(text, a=first, b=permuted(first, order))
+    place = order.argsort()  # where each unit of a stands in b
+
+    forward, backward = best(run, "a", "b"), best(run, "b", "a")
+    assert (forward["corr"] > 1 - 1e-5).all()
+    assert (backward["corr"] > 1 - 1e-5).all()
+    assert forward["other_neuron"].to_list() == place[forward["neuron"].to_numpy()].tolist()
+    assert backward["other_neuron"].to_list() == order[backward["neuron"].to_numpy()].tolist()
+    assert (forward["layer"] == forward["other_layer"]).all()
+    assert (forward["reverse_rank"] == 1).all()
+
+    null = run.neurons.filter(pl.col("mean_corr").is_null()).select(KEYS).sort(KEYS).collect()
+    planted = [("a", *unit) for unit in dead]
+    planted += [("b", layer, int(place[neuron])) for layer, neuron in dead]
+    assert null.rows() == sorted(planted)
+    flagged = run.neurons.filter("low_support").select(KEYS).sort(KEYS).collect()
+    assert flagged.rows() == sorted(planted)
+    assert run.scan("twins").join(null.lazy(), on=KEYS, how="semi").collect().is_empty()
+
+
+def whitened(n: int, seed: int = 0) -> tuple[tiny.Model, torch.Tensor]:
+    """A lookup model with linear MLPs, and n input directions over which tokens are uncorrelated.
+
+    The directions [d_model, n] have unit variance over the tokens of a uniform corpus.
+    """
+    made = tiny.lookup(tiny.model(seed, d_mlp=n, d_model=40, n_layers=1, activation="linear"))
+    words = made.transformer.wte.weight[2:].double()
+    seen = torch.nn.functional.layer_norm(words, (40,))
+    spread, axes = torch.linalg.eigh(torch.cov(seen.T, correction=0))
+    directions = axes[:, -n:] / spread[-n:].sqrt()
+    return made, directions.float()
+
+
+def uniform_text(path: Path) -> Path:
+    """Every word equally often, in whole sequences of 31."""
+    random = np.random.default_rng(0)
+    words = np.concatenate([random.permutation(tiny.WORDS) for _ in range(31 * 8)])
+    path.write_text(" ".join(words.tolist()))
+    return path
+
+
+def reading(made: tiny.Model, w_in: torch.Tensor, bias: float = 0.0) -> tiny.Model:
+    """A copy whose neurons read these directions [d_model, neuron]."""
+
+    def write(copy: tiny.Model) -> None:
+        tiny.mlps(copy)[0].c_fc.weight.copy_(w_in)
+        tiny.mlps(copy)[0].c_fc.bias.fill_(bias)
+
+    return tiny.copied(made, write)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.5, 1.0])
+def test_noise_of_known_size_gives_the_predicted_correlation(
+    built: Built, tmp_path: Path, sigma: float
+) -> None:
+    made, directions = whitened(16)
+    signal, noise = directions[:, :8], directions[:, 8:]
+    half = tiny.model(0, d_mlp=8, d_model=40, n_layers=1, activation="linear")
+    half.transformer.wte.weight.data = made.transformer.wte.weight.data
+    run = built(
+        uniform_text(tmp_path / "uniform.txt"),
+        a=reading(tiny.lookup(half), signal),
+        b=reading(tiny.lookup(half), signal + sigma * noise),
+    )
+    found = best(run, "a", "b")
+    assert found["other_neuron"].to_list() == list(range(8))
+    assert found["corr"].to_numpy() == pytest.approx(1 / np.sqrt(1 + sigma**2), abs=3e-3)
+
+
+def test_a_negated_unit_is_found_by_antimatches_only(built: Built, tmp_path: Path) -> None:
+    made, directions = whitened(12)
+    negated = directions.clone()
+    negated[:, 4] *= -1
+    run = built(
+        uniform_text(tmp_path / "uniform.txt"),
+        a=reading(made, directions),
+        b=reading(made, negated),
+    )
+    matched = best(run, "a", "b")
+    assert (matched.filter(pl.col("neuron") != 4)["corr"] > 1 - 1e-5).all()
+    assert matched.filter(pl.col("neuron") == 4)["corr"].item() < 0.05
+    opposite = run.scan("antimatches").filter(model="a", neuron=4).collect()
+    assert opposite.select("other_neuron").item() == 4
+    assert opposite["corr"].item() == pytest.approx(-1, abs=1e-5)
+
+
+def test_a_large_mean_costs_no_digits(built: Built, tmp_path: Path) -> None:
+    made, directions = whitened(12)
+    plain = reading(made, directions)
+    run = built(
+        uniform_text(tmp_path / "uniform.txt"), a=plain, b=reading(made, directions, bias=1e3)
+    )
+    small, large = (
+        run.scan("activation_shape").filter(model=name).sort("neuron").collect() for name in "ab"
+    )
+    assert large["mean"].to_numpy() == pytest.approx(small["mean"].to_numpy() + 1e3, abs=1e-3)
+    for column in ("var", "skew", "kurt"):
+        assert large[column].to_numpy() == pytest.approx(small[column].to_numpy(), abs=1e-3)
+    assert best(run, "a", "b")["corr"].to_numpy() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_rotated_basis_has_the_same_logits_and_no_universal_neurons(
+    built: Built, text: Path
+) -> None:
+    made = tiny.model(2, d_mlp=64, d_model=64, activation="linear")
+    rotation = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(1)))[0]
+
+    def rotate(copy: tiny.Model) -> None:
+        for mlp in tiny.mlps(copy):
+            mlp.c_fc.weight.copy_(mlp.c_fc.weight @ rotation.T)
+            mlp.c_fc.bias.copy_(rotation @ mlp.c_fc.bias)
+            mlp.c_proj.weight.copy_(rotation @ mlp.c_proj.weight)
+
+    turned = tiny.copied(made, rotate)
+    tokens = torch.arange(2, 30)[None]
+    assert torch.allclose(made(tokens).logits, turned(tokens).logits, atol=1e-4)
+
+    run = built(text, a=made, b=turned)
+    excess = run.scan("universality").collect()
+    assert abs(excess["excess_corr"].mean()) < 0.03  # type: ignore[operator, arg-type]
+    assert not excess["is_universal"].any()
+    same_layer = pl.col("layer") == pl.col("other_layer")
+    cka = run.scan("layer_similarity").filter(same_layer).collect()["cka"]
+    assert cka.to_numpy() == pytest.approx(1, abs=1e-4)
+
+
+def test_one_loud_unit_changes_nothing_else(built: Built, text: Path) -> None:
+    first, second = tiny.model(3, activation="relu"), tiny.model(4, activation="relu")
+
+    def shout(copy: tiny.Model) -> None:
+        mlp = tiny.mlps(copy)[1]
+        mlp.c_fc.weight[:, 7] *= 1000
+        mlp.c_fc.bias[7] *= 1000
+        mlp.c_proj.weight[7] /= 1000
+
+    quiet = built(text, a=first, b=second)
+    before = {name: quiet.scan(name).collect() for name in ("matches", "baselines")}
+    loud = built(text, a=first, b=tiny.copied(second, shout), fresh=True)
+    after = {name: loud.scan(name).collect() for name in ("matches", "baselines")}
+
+    keys = [*KEYS, "other_model", "rank"]
+    matches = before["matches"].join(after["matches"], on=keys, validate="1:1")
+    assert len(matches) == len(before["matches"])
+    assert (matches["corr"] - matches["corr_right"]).abs().max() < 1e-5  # type: ignore[operator]
+    keys = [*KEYS, "other_model", "kind", "draw"]
+    drawn = (
+        before["baselines"]
+        .join(after["baselines"], on=keys, validate="1:1")
+        .with_columns(change=(pl.col("corr") - pl.col("corr_right")).abs())
+    )
+    assert drawn.filter(kind="standardised")["change"].max() < 1e-5  # type: ignore[operator]
+    assert drawn.filter(kind="raw", other_model="b")["change"].max() > 1e-3  # type: ignore[operator]
+
+
+def test_an_untrained_pair_has_no_universal_neuron(family: Run) -> None:
+    assert (
+        family.scan("universality").select(pl.col("is_universal").any()).collect().item() is False
+    )
+
+
+def test_a_lookup_model_has_every_statistic_in_closed_form(built: Built, text: Path) -> None:
+    made = {name: tiny.lookup(tiny.model(seed, n_layers=1)) for seed, name in enumerate("ab")}
+    run = built(text, **made)
+    counts = run.scan("vocabulary").collect()["n"].to_numpy()
+    share = counts / counts.sum()
+    pre = {name: activations(model)[0] for name, model in made.items()}
+    post = {name: activations(model)[1] for name, model in made.items()}
+
+    shape = run.scan("activation_shape").filter(model="a").sort("neuron").collect()
+    mean = share @ pre["a"]
+    deviation = pre["a"] - mean
+    variance = share @ deviation**2
+    assert shape["mean"].to_numpy() == pytest.approx(mean, abs=1e-5)
+    assert shape["var"].to_numpy() == pytest.approx(variance, rel=1e-5)
+    assert shape["skew"].to_numpy() == pytest.approx(share @ deviation**3 / variance**1.5, abs=1e-4)
+    assert shape["kurt"].to_numpy() == pytest.approx(share @ deviation**4 / variance**2, rel=1e-4)
+    assert shape["sparsity"].to_numpy() == pytest.approx(share @ (pre["a"] > 0), abs=1e-6)
+    assert shape["bos_activation"].to_numpy() == pytest.approx(pre["a"][0], abs=1e-5)
+
+    centred = {name: values - share @ values for name, values in post.items()}
+    covariance = (centred["a"] * share[:, None]).T @ centred["b"]
+    spread = {name: np.sqrt(share @ values**2) for name, values in centred.items()}
+    correlation = covariance / np.outer(spread["a"], spread["b"])
+    found = run.scan("matches").filter(model="a").sort("neuron", "rank").collect()
+    expected = -np.sort(-correlation, axis=1)[:, :10]
+    assert found["corr"].to_numpy().reshape(24, 10) == pytest.approx(expected, abs=1e-5)
+    partner = found.filter(rank=1)["other_neuron"].to_numpy()
+    assert (partner == correlation.argmax(axis=1)).all()
+
+
+def activations(made: tiny.Model) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of the only layer for every token [token, neuron], in float64."""
+    block = made.transformer.h[0].double()
+    embedded = made.transformer.wte.weight.double()
+    pre = block.mlp.c_fc(block.ln_2(embedded))
+    post = block.mlp.act(pre)
+    block.float()
+    return pre.detach().numpy(), post.detach().numpy()

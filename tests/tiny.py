@@ -1,0 +1,94 @@
+"""Tiny models with known weights, their tokenizer and their text; saved as any model is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+Model = Any  # a GPT2LMHeadModel, whose parts torch's types do not know
+WORDS = tuple(f"w{number}" for number in range(60))
+BOS = "<bos>"
+CONTEXT = 32
+
+
+def tokenizer(words: tuple[str, ...] = WORDS) -> PreTrainedTokenizerFast:
+    """A word a token; id 0 begins every sequence."""
+    vocabulary = {word: number for number, word in enumerate((BOS, "<unk>", *words))}
+    made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=made, bos_token=BOS, unk_token="<unk>")
+
+
+def model(
+    seed: int = 0,
+    *,
+    d_mlp: int = 24,
+    d_model: int = 16,
+    n_layers: int = 2,
+    activation: str = "gelu_new",
+    words: int = len(WORDS),
+) -> Model:
+    """A GPT-2 with random weights."""
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        n_layer=n_layers,
+        n_embd=d_model,
+        n_inner=d_mlp,
+        n_head=2,
+        n_positions=CONTEXT,
+        vocab_size=words + 2,
+        activation_function=activation,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.2,
+    )
+    return GPT2LMHeadModel(config).eval()
+
+
+def save(made: Model, folder: Path, words: tuple[str, ...] = WORDS) -> Path:
+    """A folder that holds the model and its tokenizer."""
+    made.save_pretrained(folder)
+    tokenizer(words).save_pretrained(folder)
+    return folder
+
+
+def write_text(
+    path: Path, tokens: int = 3_000, seed: int = 0, words: tuple[str, ...] = WORDS
+) -> Path:
+    """A text of random words, the early ones frequent."""
+    random = np.random.default_rng(seed)
+    weight = 1 / np.arange(1, len(words) + 1)
+    drawn = random.choice(words, size=tokens, p=weight / weight.sum())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(" ".join(drawn.tolist()), "utf-8")
+    return path
+
+
+def mlps(made: Model) -> list[Any]:
+    """The MLPs, layer by layer: `c_fc.weight` is [d_model, neuron], `c_proj.weight` its mirror."""
+    return [block.mlp for block in made.transformer.h]
+
+
+def copied(made: Model, change: Callable[[Model], object]) -> Model:
+    """A changed copy."""
+    copy = GPT2LMHeadModel(made.config).eval()
+    copy.load_state_dict(made.state_dict())
+    with torch.no_grad():
+        change(copy)
+    return copy
+
+
+def lookup(made: Model) -> Model:
+    """The same model without attention and positions: activations depend on the token alone."""
+
+    def silence(copy: Model) -> None:
+        copy.transformer.wpe.weight.zero_()
+        for block in copy.transformer.h:
+            block.attn.c_proj.weight.zero_()
+            block.attn.c_proj.bias.zero_()
+
+    return copied(made, silence)
