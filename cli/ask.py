@@ -101,12 +101,14 @@ def tables(
 
 
 def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
-    """An answer in one of the formats, nulls as each writes them."""
+    """An answer in one of the formats; in those that are text, bytes are hexadecimal."""
     from io import BytesIO
 
     import polars as pl
 
     buffer = BytesIO()
+    if wanted not in (Format.PARQUET, Format.ARROW):
+        answer = answer.with_columns(pl.col(pl.Binary).bin.encode("hex"))
     match wanted:
         case Format.CSV:
             answer.write_csv(buffer)
@@ -119,6 +121,8 @@ def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
         case Format.ARROW:
             answer.write_ipc_stream(buffer)
         case Format.TABLE | Format.MARKDOWN:
+            flat = pl.col(pl.String).str.replace_all(r"[\r\n]+", " ")
+            text = flat.str.replace_all("|", r"\|", literal=True)
             with pl.Config(
                 tbl_formatting="MARKDOWN",
                 tbl_rows=-1,
@@ -128,7 +132,7 @@ def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
                 fmt_str_lengths=10_000,
                 tbl_width_chars=-1,
             ):
-                buffer.write(f"{answer}\n".encode())
+                buffer.write(f"{answer.with_columns(text)}\n".encode())
     return buffer.getvalue()
 
 

@@ -47,8 +47,8 @@ def build(
 
     settings = resolve(config, preset, models=model, corpus=corpus, tokens=tokens, device=device)
     _need_extra()
-    from neurontab.build import build as build_run
-    from neurontab.build import default_folder
+    from neurontab.building import build as build_run
+    from neurontab.building import default_folder
     from neurontab.prepare import prepare
 
     from .progress import shown_on
@@ -57,7 +57,9 @@ def build(
     folder = output or default_folder(settings, config)
     with shown_on(sys.stderr) as progress:
         if dry_run:
-            print_plan(prepare(settings, progress).plan)
+            prepared = prepare(settings, progress)
+            print_plan(prepared.plan)
+            prepared.plan.refuse_if_too_large(folder, prepared.device)
             return
         run = build_run(
             settings,
@@ -75,7 +77,7 @@ def _need_extra() -> None:
     """Raises ConfigError when what a build needs is not installed."""
     from importlib.util import find_spec
 
-    missing = [name for name in ("torch", "transformer_lens", "filelock") if not find_spec(name)]
+    missing = [name for name in ("torch", "transformer_lens", "tomli_w") if not find_spec(name)]
     if missing:
         raise ConfigError(
             f"A build needs {', '.join(missing)}, not installed here.\n"

@@ -15,14 +15,15 @@ __version__ = version("neurontab")
 __all__ = ["__version__", "build", "open"]
 
 
-def open(path: str | Path | None = None) -> "Run":
+def open(path: str | Path | None = None, *, queries: str | Path | None = None) -> "Run":
     """A finished run by its folder; without one, the newest under `runs/`.
 
-    Raises RunError when there is none, or it is damaged.
+    `queries` is a folder of query modules of one's own, to be asked too.
+    Raises RunError when there is no run, or it is damaged.
     """
     from neurontab.run import open_run
 
-    return open_run(path)
+    return open_run(path, queries)
 
 
 def build(folder: str | Path | None = None, *, preset: str | None = None, **settings: Any) -> "Run":
@@ -31,7 +32,7 @@ def build(folder: str | Path | None = None, *, preset: str | None = None, **sett
     Without models, the embedded suite. Needs the extra `build`.
     Raises NeurontabError for whatever the user can put right.
     """
-    from neurontab.build import build as build_run
+    from neurontab.building import build as build_run
     from neurontab.config import resolve
 
     return build_run(resolve(preset=preset, **settings), Path(folder) if folder else None)

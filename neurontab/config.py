@@ -15,18 +15,25 @@ USUAL_TOKENS = 1_000_000  # for one's own models; all of a smaller corpus
 LONGEST_CONTEXT = 512
 
 _SUFFIXES = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9}
+_COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+|[\d_]+(?:\.\d+)?)\s*([KMBG]?)")
 
 
-def parse_count(text: object) -> object:
-    """`100M`, `10_000_000` and `2.5K` as whole numbers; anything else as it is."""
-    found = re.fullmatch(r"([\d_,]+(?:\.\d+)?)\s*([KMBG]?)", str(text).strip().upper())
-    if not isinstance(text, str) or not found:
-        return text
-    count = Decimal(re.sub("[_,]", "", found[1])) * _SUFFIXES[found[2]]
-    return int(count) if count == int(count) else text
+def parse_count(written: object) -> int:
+    """`100M`, `10_000_000`, `1,000` and `2.5K` as whole numbers of at least 1."""
+    found = _COUNT.fullmatch(str(written).strip().upper())
+    count = Decimal(re.sub("[_,]", "", found[1])) * _SUFFIXES[found[2]] if found else Decimal(0)
+    if isinstance(written, bool) or count < 1 or count != int(count):
+        raise ValueError("not a whole number such as 60000, 60_000, 60K or 100M")
+    return int(count)
 
 
-Count = Annotated[int, BeforeValidator(parse_count), Field(ge=1)]
+def parse_tokens(written: object) -> object:
+    """A count, or `all`."""
+    return written if written in ("all", None) else parse_count(written)
+
+
+Count = Annotated[int, BeforeValidator(parse_count)]
+Tokens = Annotated[int | Literal["all"] | None, BeforeValidator(parse_tokens)]
 
 
 class _Settings(BaseModel):
@@ -52,7 +59,7 @@ class BuildConfig(_Settings):
 
     models: tuple[str, ...] = ()
     corpus: tuple[str, ...] = ()
-    tokens: Count | Literal["all"] | None = None
+    tokens: Tokens = None
     context: int | None = Field(None, ge=8)
     mask_newlines: bool = False
     seed: int = Field(0, ge=0)
@@ -82,12 +89,13 @@ def resolve(file: Path | None = None, preset: str | None = None, **given: object
     """
     settings: dict[str, Any] = {}
     written = _read(file) if file else {}
-    preset = preset or written.pop("preset", None)
+    named = written.pop("preset", None)
+    preset = preset or named
     if preset is not None:
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ConfigError(
                 f"No preset {preset!r}; there are {', '.join(PRESETS)}."
-                f"{nearest(preset, list(PRESETS))}"
+                f"{nearest(str(preset), list(PRESETS))}"
             )
         settings = PRESETS[preset]
     by_hand = {name: value for name, value in given.items() if value not in (None, (), [])}
@@ -123,6 +131,7 @@ def _explained(error: ValidationError, file: Path | None) -> str:
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         hint = nearest(place, known) if problem["type"] == "extra_forbidden" else ""
-        lines.append(f"  {place}: {problem['msg']}; found {problem['input']!r}.{hint}")
+        what = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"  {place}: {what}; found {problem['input']!r}.{hint}")
     where = f" in {file}" if file else ""
     return "\n".join([f"Settings that cannot be{where}:", *sorted(set(lines))])

@@ -3,12 +3,14 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 
 import polars as pl
 
 from neurontab import manifest
-from neurontab.errors import QueryError, nearest
+from neurontab.errors import QueryError, RunError, nearest
+from neurontab.lock import locked
 from neurontab.manifest import Derivation, Value
 from neurontab.run import Run
 from neurontab.tables import store
@@ -41,8 +43,13 @@ def derive(
         frames[name] = derived[name].lazy()
     for name, query in queries.items():
         store.write_part(tables, query.table, store.FAMILY, derived[name], run_id=run_id)
+    return definitions(queries, thresholds)
+
+
+def definitions(queries: Mapping[str, Query], thresholds: Thresholds) -> dict[str, Derivation]:
+    """How each table of these queries is derived with these thresholds."""
     return {
-        name: Derivation(query.version, dict(thresholds.get(name, {})))
+        name: Derivation(query.version, query.sha256, dict(thresholds.get(name, {})))
         for name, query in queries.items()
     }
 
@@ -50,12 +57,28 @@ def derive(
 def rederive(run: Run, thresholds: Thresholds) -> Run:
     """Writes the derived tables of a finished run again, with these thresholds.
 
-    Thresholds that are not given are at their defaults. The manifest records what was used.
+    Thresholds that are not given are at their defaults. The manifest records what was used. Raises
+    RunError when the run has tables of query modules that are not at hand.
     """
-    how = derive(run.folder, run.queries, thresholds, run.manifest.run_id)
-    tables = manifest.describe_tables(run.folder)
-    dataclasses.replace(run.manifest, queries=how, tables=tables).write(run.folder)
-    return Run(run.folder)
+    missing = sorted(run.manifest.queries.keys() - run.queries.keys())
+    if missing:
+        raise RunError(
+            f"{run.folder} has tables of queries that do not come with neurontab: "
+            f"{', '.join(missing)}.\nName their folder with --queries; it was "
+            f"{run.manifest.queries_folder}."
+        )
+    with locked(run.folder):
+        for name in run.manifest.tables:
+            run.check_parts(name)
+        how = derive(run.folder, run.queries, thresholds, run.manifest.run_id)
+        own = str(run.queries_folder.resolve()) if run.queries_folder else None
+        dataclasses.replace(
+            run.manifest,
+            queries=how,
+            queries_folder=own,
+            tables=manifest.describe_tables(run.folder),
+        ).write(run.folder)
+    return Run(run.folder, run.queries_folder)
 
 
 def parse_thresholds(assignments: list[str], queries: Mapping[str, Query]) -> Thresholds:
@@ -86,6 +109,9 @@ def _value(query: str, name: str, text: str, queries: Mapping[str, Query]) -> Va
     try:
         if wanted is bool:
             return {"true": True, "false": False}[text.lower()]
-        return wanted(text)
+        value = wanted(text)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError
+        return value
     except (ValueError, KeyError):
         raise QueryError(f"{query}.{name} is a {wanted.__name__}; found {text!r}.") from None

@@ -4,6 +4,8 @@ A message says what is wrong, where, and, last, the remedy. Anything else that i
 ours and keeps its traceback.
 """
 
+from difflib import get_close_matches
+
 
 class NeurontabError(Exception):
     """Something the user can put right; shown as one message without a traceback."""
@@ -23,6 +25,10 @@ class CorpusError(NeurontabError):
     """Text that cannot be read, or too little of it."""
 
 
+class FileError(NeurontabError):
+    """A file that cannot be written."""
+
+
 class RunError(NeurontabError):
     """A run folder that is missing, unfinished, locked or of another configuration."""
 
@@ -40,8 +46,6 @@ class ChartError(NeurontabError):
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` for a misspelt name, or nothing; the end of many a message."""
-    from difflib import get_close_matches
-
+    """` Did you mean 'x'?` for a misspelt name, or nothing; the end of many a message."""
     found = get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean {found[0]!r}?" if found else ""

@@ -12,8 +12,10 @@ from neurontab.measure.baselines import Draws, baselines
 from neurontab.measure.columns import Columns, stacked, with_keys
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.family import Family, LayerFacts
-from neurontab.measure.matching import antimatches, layer_similarity, matches, twins
+from neurontab.measure.matching import compare, twins
 from neurontab.measure.models import LanguageModel
+from neurontab.measure.similarity import own_norms
+from neurontab.measure.sources import BETWEEN
 from neurontab.measure.stream import at_bos
 from neurontab.measure.sums import Sums
 from neurontab.measure.vocabulary import vocabulary
@@ -101,22 +103,21 @@ def write_matches(
     family: Family, writer: Writer, *, k: int, n_twins: int, draws: Draws, stage: Stage
 ) -> None:
     """Tables `matches`, `antimatches`, `layer_similarity`, `twins` and `baselines`."""
+    own = own_norms(family)
     for model, other in combinations(family.layers, 2):
+        found = compare(family, model, other, k=k, own=own)
         both = {
-            schemas.MATCHES: matches(family, model, other, k),
-            schemas.ANTIMATCHES: antimatches(family, model, other),
-            schemas.LAYER_SIMILARITY: (
-                layer_similarity(family, model, other),
-                layer_similarity(family, other, model),
-            ),
+            schemas.MATCHES: found.matches,
+            schemas.ANTIMATCHES: found.antimatches,
+            schemas.LAYER_SIMILARITY: found.layer_similarity,
         }
         for table, (forward, backward) in both.items():
             _write_pair(writer, table, (model, other), forward)
             _write_pair(writer, table, (other, model), backward)
         stage.advance(1)
     for model in family.layers:
-        found = frame(schemas.TWINS, twins(family, model, n_twins), model=model)
-        writer.write(schemas.TWINS, model, found)
+        alike = frame(schemas.TWINS, twins(family, model, n_twins), model=model)
+        writer.write(schemas.TWINS, model, alike)
         for other, columns in baselines(family, model, draws).items():
             _write_pair(writer, schemas.BASELINES, (other, model), columns)
         stage.advance(1)
@@ -130,7 +131,7 @@ def match_steps(models: int) -> int:
 def _write_pair(writer: Writer, table: Table, pair: tuple[str, str], columns: Columns) -> None:
     model, other = pair
     found = frame(table, columns, model=model, other_model=other)
-    writer.write(table, f"{model}--{other}", found)
+    writer.write(table, f"{model}{BETWEEN}{other}", found)
 
 
 def _layers(layers: Sequence[Columns]) -> Columns:

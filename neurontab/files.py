@@ -5,21 +5,29 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from neurontab.errors import FileError
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a path beside `path`, then puts the finished file in its place.
 
     A kill at any instant leaves the old file, or none; never a part of the new one.
+    Raises FileError when the system does not let it be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise FileError(f"{path} cannot be written: it is a folder.")
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(beside)
-        _sync(beside)
-        beside.replace(path)
-        _sync(path.parent)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(beside)
+            _sync(beside)
+            beside.replace(path)
+            _sync(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def write_text(path: Path, text: str) -> None:

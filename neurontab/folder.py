@@ -1,32 +1,24 @@
-"""A run's folder while it is built: one build at a time, one configuration, and `config.toml`."""
+"""A run's folder while it is built: whose it is, which build is in it, and `config.toml`."""
 
 import hashlib
 import json
-import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tomli_w
-from filelock import FileLock, Timeout
 
 from neurontab import manifest
 from neurontab.config import BuildConfig
 from neurontab.errors import NeurontabError, RunError
 from neurontab.files import write_text
+from neurontab.lock import STATE, locked
 
 CONFIG = "config.toml"
-STATE = "state"
-OWN = (
-    "tables",
-    "activations",
-    "charts",
-    "corpus",
-    CONFIG,
-    manifest.NAME,
-)  # what a build may remove
+WRITTEN = ("tables", "activations", "corpus", CONFIG, manifest.NAME)  # by a build; it may remove it
 
 
 @contextmanager
@@ -36,30 +28,11 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
     Raises RunError when the folder is not a run, holds another build and is not to be `fresh`, or
     is being built in.
     """
-    _refuse_foreign(folder)
-    existed = folder.is_dir()
-    try:
-        (folder / STATE).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{folder} cannot be written: {error.strerror}.\nName another with -o."
-        ) from error
-    lock = FileLock(folder / STATE / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunError(
-            f"Another build is at work in {folder}.\nWait for it, or name another folder with -o."
-        ) from None
-    try:
-        if existed and not fresh:
-            _refuse_other(folder, fingerprint)
+    there = _fingerprint_in(folder)
+    with locked(folder):
+        if there is not None and not fresh:
+            _refuse_other(folder, there, fingerprint)
         yield (folder / manifest.NAME).is_file() and not fresh
-    finally:
-        lock.release()
-        shutil.rmtree(folder / STATE)
-        if not os.listdir(folder):
-            folder.rmdir()
 
 
 @contextmanager
@@ -69,12 +42,12 @@ def begun(folder: Path, settings: dict[str, Any]) -> Iterator[None]:
     A build that ends in something the user can put right leaves nothing behind; one that is
     interrupted leaves what it was asked to do.
     """
-    _discard(folder)
+    _clear(folder)
     write_text(folder / CONFIG, tomli_w.dumps(settings))
     try:
         yield
     except NeurontabError:
-        _discard(folder)
+        _clear(folder)
         raise
 
 
@@ -92,27 +65,38 @@ def run_id_of(fingerprint: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _refuse_foreign(folder: Path) -> None:
+def refuse_if_read_from(folder: Path, config: BuildConfig) -> None:
+    """Raises RunError when models or text lie in the folder that is to be written."""
+    for spec in (*config.models, *config.corpus):
+        place = (
+            Path(spec.partition("=")[2]) if "=" in spec and not Path(spec).exists() else Path(spec)
+        )
+        if place.exists() and place.resolve().is_relative_to(folder.resolve()):
+            raise RunError(
+                f"{place} lies in {folder}, which is to be written.\nName another with -o."
+            )
+
+
+def _fingerprint_in(folder: Path) -> dict[str, str] | None:
+    """The fingerprint of the build in a folder, None in an empty one.
+
+    Raises RunError for a folder that holds anything and is not a run: it is never touched.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file.\nName a folder with -o.")
-    known = {*OWN, STATE}
-    strange = sorted(set(os.listdir(folder)) - known) if folder.is_dir() else []
-    if strange and not (folder / CONFIG).is_file():
-        raise RunError(
-            f"{folder} is not a run: it holds {', '.join(strange[:3])}.\nName a new folder with -o."
-        )
-
-
-def _refuse_other(folder: Path, fingerprint: Mapping[str, str]) -> None:
-    """Raises RunError with the first difference when another build has begun here."""
-    from tomllib import TOMLDecodeError, loads
-
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if not held or held == [STATE]:
+        return None
     try:
-        there = loads((folder / CONFIG).read_text("utf-8"))["fingerprint"]
-    except FileNotFoundError:
-        return
-    except (TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
-        raise RunError(f"{folder / CONFIG} is damaged.\nDiscard the run with --fresh.") from error
+        found = tomllib.loads((folder / CONFIG).read_text("utf-8"))["fingerprint"]
+        return {str(name): str(value) for name, value in found.items()}
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(
+            f"{folder} is not a run: it holds {', '.join(held[:3])}.\nName a new folder with -o."
+        ) from error
+
+
+def _refuse_other(folder: Path, there: Mapping[str, str], fingerprint: Mapping[str, str]) -> None:
     for name in sorted({*there, *fingerprint}):
         if there.get(name) != fingerprint.get(name):
             raise RunError(
@@ -122,8 +106,8 @@ def _refuse_other(folder: Path, fingerprint: Mapping[str, str]) -> None:
             )
 
 
-def _discard(folder: Path) -> None:
-    for name in OWN:
+def _clear(folder: Path) -> None:
+    for name in WRITTEN:
         path = folder / name
         if path.is_dir():
             shutil.rmtree(path)

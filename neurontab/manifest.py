@@ -25,9 +25,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Derivation:
-    """How a derived table was computed: version of its definition and thresholds not at default."""
+    """How a derived table was computed: its definition, and thresholds not at default."""
 
     version: int
+    sha256: str  # of the module's file
     thresholds: dict[str, Value] = field(default_factory=dict)
 
 

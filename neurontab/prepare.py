@@ -7,7 +7,7 @@ import torch
 
 from neurontab import suite
 from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, BuildConfig
-from neurontab.errors import ConfigError
+from neurontab.errors import ConfigError, ModelError
 from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
 from neurontab.measure.corpus import Corpus, CorpusPlan
@@ -59,6 +59,7 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
             models.append(LanguageModel(source, device))
             stage.advance(1)
     tokenizer_digest = shared_digest({model.name: model.tokenizer for model in models})
+    _refuse_other_special_tokens(models)
     text = corpus_plan(config, models)
     digest = corpus.digest_of(text, models[0].tokenizer)
     tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
@@ -66,12 +67,14 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
     planned = plan(
         [model.facts for model in models],
         tokens.n_counted,
+        batch_tokens=config.batch_tokens,
         block_tokens=config.block_tokens,
+        context=text.context,
         draws=matching.draws,
         kept=matching.k,
         device=device,
     )
-    identities = {f"model {model.name}": model.facts.sha256 for model in models}
+    identities = {f"model {model.name}": model.identity for model in models}
     fingerprint = fingerprint_of(
         config,
         **identities,
@@ -104,6 +107,17 @@ def corpus_plan(config: BuildConfig, models: list[LanguageModel]) -> CorpusPlan:
         bos=models[0].bos,
         seed=config.seed,
     )
+
+
+def _refuse_other_special_tokens(models: list[LanguageModel]) -> None:
+    first, *others = models
+    for model in others:
+        if (model.bos, model.special_ids) != (first.bos, first.special_ids):
+            raise ModelError(
+                f"{first.name} begins sequences with token {first.bos}, {model.name} with "
+                f"{model.bos}; special tokens are {first.special_ids} and {model.special_ids}.\n"
+                "Compare models of one family."
+            )
 
 
 def device_of(name: str) -> torch.device:

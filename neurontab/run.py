@@ -17,7 +17,7 @@ from neurontab.tables.sql import ask
 from neurontab.tables.table import Table
 
 if TYPE_CHECKING:
-    import altair as alt
+    from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
 
@@ -25,33 +25,39 @@ RUNS = Path("runs")
 class Run:
     """A folder of tables that a build has finished."""
 
-    def __init__(self, folder: Path) -> None:
-        """Opens a run. Raises RunError when it is missing, unfinished or damaged."""
+    def __init__(self, folder: Path, queries_folder: Path | None = None) -> None:
+        """Opens a run; with a folder of query modules, those can be asked too.
+
+        Code that a run names is never run: modules of one's own are imported only when their folder
+        is given here. Raises RunError when the run is missing, unfinished or damaged.
+        """
         self.folder = folder
+        self.queries_folder = queries_folder
         self.manifest: Manifest = manifest.read(folder)
 
     def __repr__(self) -> str:
         names = ", ".join(model["model"] for model in self.manifest.models)
-        return f"Run({str(self.folder)!r}: {names}; {len(self.tables())} tables)"
+        return f"Run({str(self.folder)!r}: {names}; {len(self.manifest.tables)} tables)"
 
     def tables(self) -> dict[str, Table]:
         """The declarations of all tables that the run has, measured first."""
-        known = self._declared
-        return {name: known[name] for name in known if name in self.manifest.tables}
+        known = [*(n for n in self._declared if n in self.manifest.tables), *self.manifest.tables]
+        return {name: self.table(name) for name in dict.fromkeys(known)}
 
     def table(self, name: str) -> Table:
         """One table's declaration. Raises TableError with the nearest name."""
-        if name not in self.tables():
-            known = list(self.tables())
+        if name not in self.manifest.tables:
+            known = sorted(self.manifest.tables)
             raise TableError(
                 f"No table {name!r} in {self.folder}."
                 f"{nearest(name, known) or ' There are: ' + ', '.join(known) + '.'}"
             )
-        return self.tables()[name]
+        return self._declared.get(name) or store.declared(self.folder / "tables", name)
 
     def scan(self, name: str) -> pl.LazyFrame:
-        """A table, lazily. Raises TableError when there is none of that name."""
+        """A table, lazily. Raises TableError when there is none of that name, or a part is gone."""
         self.table(name)
+        self.check_parts(name)
         return store.scan(self.folder / "tables", name)
 
     @property
@@ -62,7 +68,7 @@ class Run:
     def sql(self, text: str) -> pl.DataFrame:
         """The answer to a question over all tables. Raises QueryError."""
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
-            name: partial(self.scan, name) for name in self.tables()
+            name: partial(self.scan, name) for name in self.manifest.tables
         }
         return ask(text, scans)
 
@@ -74,38 +80,57 @@ class Run:
         if name not in self.queries:
             known = list(self.queries)
             raise TableError(f"No query {name!r}.{nearest(name, known)}")
-        return self.queries[name](self.inputs(self.queries[name]), **thresholds)
-
-    def inputs(self, query: Query) -> dict[str, pl.LazyFrame]:
-        """The tables that a query reads; those the run lacks are empty."""
-        return {
-            name: self.scan(name) if name in self.tables() else self._declared[name].empty()
-            for name in query.inputs
+        query = self.queries[name]
+        inputs = {
+            table: self.scan(table)
+            if table in self.manifest.tables
+            else self._declared[table].empty()
+            for table in query.inputs
         }
+        return query(inputs, **thresholds)
 
-    def chart(self, name: str) -> "alt.Chart | alt.LayerChart | alt.FacetChart":
+    def chart(self, name: str) -> "Chart":
         """A chart by name. Raises ChartError with the nearest name."""
         from neurontab.show.charts import draw
 
         return draw(name, self.scan, self.manifest.run_id)
 
+    def check_parts(self, name: str) -> None:
+        """Holds the files of a table against the manifest, by name and size. Raises TableError."""
+        found = {
+            path.stem: path.stat().st_size for path in store.parts(self.folder / "tables", name)
+        }
+        wanted = {part: about.bytes for part, about in self.manifest.tables[name].items()}
+        for part in sorted({*found, *wanted}):
+            if found.get(part) != wanted.get(part):
+                raise TableError(
+                    f"{self.folder}/tables/{name}/{part}.parquet has {_size(found.get(part))}, the "
+                    f"manifest says {_size(wanted.get(part))}.\nBuild the run again with --fresh."
+                )
+
     @cached_property
     def queries(self) -> dict[str, Query]:
-        """The shipped query modules and those that the run was built with, in order."""
-        own = self.manifest.queries_folder
-        return discover(Path(own) if own else None)
+        """The shipped query modules and those of the folder given, in order."""
+        return discover(self.queries_folder)
 
     @cached_property
     def _declared(self) -> dict[str, Table]:
         return MEASURED | {name: query.table for name, query in self.queries.items()}
 
 
-def open_run(folder: str | Path | None = None) -> Run:
+def _size(n: int | None) -> str:
+    return "no such file" if n is None else f"{n:,} bytes"
+
+
+def open_run(folder: str | Path | None = None, queries: str | Path | None = None) -> Run:
     """A run by its folder; without one, the newest finished run under `runs/`.
 
-    Raises RunError when there is none.
+    `queries` is a folder of query modules of one's own. Raises RunError when there is no run.
     """
-    return Run(Path(folder) if folder is not None else newest())
+    return Run(
+        Path(folder) if folder is not None else newest(),
+        Path(queries) if queries is not None else None,
+    )
 
 
 def newest(runs: Path = RUNS) -> Path:

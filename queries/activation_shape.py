@@ -62,8 +62,8 @@ def activation_shape(
     ] = 30.0,
     rounding: Annotated[
         float,
-        "Standard deviation of post, as a share of the largest value at either site, below which "
-        "it is float32 rounding; about ten times its unit roundoff.",
+        "Standard deviation, as a share of the largest value (of post: at either site), up to "
+        "which it is float32 rounding; about ten times its unit roundoff.",
     ] = 1e-6,
 ) -> pl.LazyFrame:
     """One row per neuron from its power sums at both sites."""
@@ -79,15 +79,14 @@ def activation_shape(
         # A unit that leaves one value on k of n tokens has kurtosis n / k.
         support=pl.when(pl.col("m4") > 0).then(pl.col("m2") ** 2 / pl.col("m4")),
     )
+    varies = pl.col("var").sqrt() > rounding * pl.col("largest")
     noise = rounding * pl.max_horizontal("largest", "post_largest")
-    constant = pl.col("post_var").sqrt() <= noise
+    post_varies = pl.col("post_var").sqrt() > noise
     return (
         pre.join(post, on=keys)
-        .with_columns(constant=constant)
-        .with_columns(support=pl.when(~pl.col("constant")).then("support"))
-        .with_columns(
-            low_support=pl.col("constant") | (pl.col("support").fill_null(0) < min_support)
-        )
+        .with_columns(pl.when(varies).then(name).alias(name) for name in ("skew", "kurt", "bos_z"))
+        .with_columns(support=pl.when(post_varies).then("support"))
+        .with_columns(low_support=pl.col("support").fill_null(0) < min_support)
         .select(
             *keys,
             *(pl.col(column.name).cast(column.dtype) for column in COLUMNS),

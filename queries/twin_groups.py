@@ -15,7 +15,7 @@ COLUMNS = (
     Column("group_size", pl.Int32, "Members of the group.", unit="neurons", check=at_least(1)),
 )
 
-ROUNDS = 32  # of passing labels on: members are at most that many twins apart
+ROUNDS = 128  # of passing labels on: members are at most that many twins apart
 
 
 def twin_groups(

@@ -18,7 +18,7 @@ def _corr(name: str, description: str, source: str = SOURCE) -> Column:
 
 COLUMNS = (
     _corr("max_corr", "Best match's correlation, the highest over the other models."),
-    _corr("mean_corr", "Best match's correlation, mean over the other models."),
+    _corr("mean_corr", "Best match's correlation, mean over the other models that have one."),
     _corr("min_corr", "Best match's correlation, the lowest over the other models."),
     _corr("max_baseline", "Mean over raw draws of the baseline, highest over the other models."),
     _corr("mean_baseline", "Mean over raw draws of the baseline, mean over the other models."),
@@ -67,6 +67,7 @@ COLUMNS = (
 
 
 def universality(
+    models: pl.LazyFrame,
     activation_shape: pl.LazyFrame,
     matches: pl.LazyFrame,
     baselines: pl.LazyFrame,
@@ -84,9 +85,13 @@ def universality(
         neurons.select(keys)
         .join(_summary(partners, threshold), on=keys, how="left")
         .join(twinned, on=keys, how="left")
+        .join(models.select(n_others=pl.len() - 1), how="cross")
         .with_columns(
             is_universal=(pl.col("excess_corr") > threshold).fill_null(value=False),
-            is_universal_strict=pl.col("is_universal_strict").fill_null(value=False),
+            is_universal_strict=(pl.col("n_partners_universal") == pl.col("n_others")).fill_null(
+                value=False
+            ),
+            is_mutual=pl.col("n_mutual") == pl.col("n_others"),
             n_partners_universal=pl.col("n_partners_universal").fill_null(0),
             n_twins=pl.col("n_twins").fill_null(0),
         )
@@ -127,8 +132,7 @@ def _summary(partners: pl.LazyFrame, threshold: float) -> pl.LazyFrame:
             min_baseline=pl.col("raw").min(),
             mean_standardised=pl.col("standardised").mean(),
             n_partners_universal=(pl.col("excess") > threshold).sum(),
-            is_universal_strict=(pl.col("excess") > threshold).all(),
-            is_mutual=(pl.col("reverse_rank").fill_null(0) == 1).all(),
+            n_mutual=(pl.col("reverse_rank") == 1).sum(),
         )
         .with_columns(
             excess_corr=pl.col("mean_corr") - pl.col("mean_baseline"),

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import tiny
 
-from neurontab.build import build
+from neurontab.building import build
 from neurontab.config import resolve
 from neurontab.run import Run
 from neurontab.tables.table import Table

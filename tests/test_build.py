@@ -16,7 +16,7 @@ from conftest import Built
 from filelock import FileLock
 
 import neurontab
-from neurontab.build import build, default_folder
+from neurontab.building import build, default_folder
 from neurontab.config import resolve
 from neurontab.derive import parse_thresholds, rederive
 from neurontab.errors import (
@@ -166,7 +166,7 @@ def test_a_build_under_way_keeps_others_out(tmp_path: Path, text: Path) -> None:
     (tmp_path / "run" / "state").mkdir(parents=True)
     with (
         FileLock(tmp_path / "run" / "state" / "lock"),
-        pytest.raises(RunError, match="Another build is at work"),
+        pytest.raises(RunError, match="Another process is at work"),
     ):
         build(settings, tmp_path / "run")
     assert build(settings, tmp_path / "run").tables()
@@ -182,7 +182,7 @@ def test_what_a_broken_build_left_is_built_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("neurontab.build.write_moments", break_off)
+        patch.setattr("neurontab.building.write_moments", break_off)
         with pytest.raises(KeyboardInterrupt):
             build(settings, tmp_path / "run")
     with pytest.raises(RunError, match=r"is not finished.\nGo on with: .*config.toml"):
@@ -288,6 +288,7 @@ def test_a_query_with_a_threshold_writes_nothing(family: Run) -> None:
         ("universalty.threshold=1", "Did you mean 'universality'"),
         ("universality.treshold=1", "Did you mean 'threshold'"),
         ("universality.threshold=high", "is a float; found 'high'"),
+        ("universality.threshold=nan", "is a float; found 'nan'"),
     ],
 )
 def test_an_assignment_that_sets_nothing_is_refused(assignment: str, message: str) -> None:
@@ -338,10 +339,12 @@ def test_a_run_is_named_after_what_it_is_of(
     assert default_folder(resolve(models=models), file) == Path(folder)
 
 
-def test_a_query_of_ones_own_is_derived_and_remembered(tmp_path: Path, text: Path) -> None:
-    queries = tmp_path / "queries"
-    queries.mkdir()
-    (queries / "loud.py").write_text(
+@pytest.fixture
+def own_query(tmp_path: Path) -> Path:
+    """A folder with one query module of a user's own."""
+    folder = tmp_path / "queries"
+    folder.mkdir()
+    (folder / "loud.py").write_text(
         '"""Loudest neuron of each layer."""\n'
         "import polars as pl\n"
         "from neurontab.tables.schemas import LAYER, MODEL\n"
@@ -351,11 +354,18 @@ def test_a_query_of_ones_own_is_derived_and_remembered(tmp_path: Path, text: Pat
         "def loud(neurons: pl.LazyFrame) -> pl.LazyFrame:\n"
         "    return neurons.group_by('model', 'layer').agg(pl.col('var').max())\n"
     )
+    return folder
+
+
+def test_a_query_of_ones_own_is_derived_and_remembered(
+    tmp_path: Path, text: Path, own_query: Path
+) -> None:
     folder = tiny.save(tiny.model(0), tmp_path / "a")
     settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
-    run = build(settings, tmp_path / "run", queries_folder=queries)
+    run = build(settings, tmp_path / "run", queries_folder=own_query)
     assert run.sql("SELECT layer FROM loud ORDER BY layer")["layer"].to_list() == [0, 1]
     assert Run(run.folder).manifest.queries["loud"].version == 3
+    assert len(run.query("loud").collect()) == 2
 
 
 def test_a_fresh_build_that_is_refused_leaves_the_old_run(
@@ -367,3 +377,86 @@ def test_a_fresh_build_that_is_refused_leaves_the_old_run(
     with pytest.raises(RunError, match="of memory"):
         built(text, fresh=True, a=tiny.model(1))
     assert snapshot(run.folder) == before
+
+
+def test_a_folder_of_ones_own_is_not_taken_for_a_run(tmp_path: Path, text: Path) -> None:
+    """Folders called as ours are, a config of another program: neither is touched."""
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    project = tmp_path / "project"
+    (project / "corpus").mkdir(parents=True)
+    shutil.copy(text, project / "corpus" / "mine.txt")
+    for content in (None, "[tool]\nx = 1\n", "fingerprint = 'mine'\n"):
+        if content is not None:
+            (project / "config.toml").write_text(content)
+        before = snapshot(project)
+        for fresh in (False, True):
+            with pytest.raises(RunError, match="is not a run"):
+                build(settings, project, fresh=fresh)
+        assert snapshot(project) == before
+
+
+def test_text_that_lies_in_the_run_s_folder_is_not_overwritten(built: Built, text: Path) -> None:
+    run = built(text, a=tiny.model(0))
+    mine = tiny.write_text(run.folder / "corpus" / "mine.txt")
+    with pytest.raises(RunError, match=r"lies in .*run, which is to be written"):
+        built(mine, fresh=True, a=tiny.model(0))
+    assert mine.is_file()
+
+
+def test_opening_a_run_runs_no_code_that_it_names(
+    tmp_path: Path, text: Path, own_query: Path
+) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    run = build(settings, tmp_path / "run", queries_folder=own_query)
+    trap = tmp_path / "sprung"
+    (own_query / "loud.py").write_text(f"open({str(trap)!r}, 'w')\n")
+    opened = neurontab.open(run.folder)
+    assert opened.sql("SELECT var FROM loud")["var"].min() is not None
+    table = opened.tables()["loud"]
+    assert table.description == "Loudest neuron of each layer."
+    assert [key.name for key in table.keys] == ["model", "layer"]
+    assert table.schema == opened.scan("loud").collect_schema()
+    with pytest.raises(RunError, match=r"loud.\nName their folder with --queries"):
+        rederive(opened, {})
+    assert not trap.exists()
+
+
+def test_changed_definitions_are_derived_without_measuring(
+    tmp_path: Path, text: Path, own_query: Path
+) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    run = build(settings, tmp_path / "run")
+    measured = run.manifest.tables["activation_moments"]
+    again = build(settings, tmp_path / "run", queries_folder=own_query)
+    assert len(again.scan("loud").collect()) == 2
+    assert again.manifest.tables["activation_moments"] == measured
+    assert again.manifest.stages == run.manifest.stages
+
+
+def test_another_activation_function_is_another_model(built: Built, text: Path) -> None:
+    run = built(text, a=tiny.model(0))
+    config = run.folder.parent / "a" / "config.json"
+    config.write_text(config.read_text().replace("gelu_new", "relu"))
+    settings = resolve(models=[f"a={config.parent}"], corpus=[str(text)], tokens="all")
+    with pytest.raises(RunError, match="another build: its model a is"):
+        build(settings, run.folder)
+
+
+def test_a_missing_or_cut_part_is_named(own: Run) -> None:
+    part = own.folder / "tables" / "matches" / "seed0--seed1.parquet"
+    content = part.read_bytes()
+    part.write_bytes(content[:100])
+    with pytest.raises(TableError, match=r"seed0--seed1.parquet has 100 bytes, the manifest says"):
+        own.sql("SELECT count(*) FROM matches")
+    part.unlink()
+    with pytest.raises(TableError, match=r"seed0--seed1.parquet has no such file"):
+        rederive(own, {})
+    assert own.sql("SELECT count(*) AS n FROM neurons")["n"].item() == 144
+
+
+def test_building_and_opening_are_functions_whatever_was_imported(family: Run) -> None:
+    assert callable(neurontab.build)
+    assert neurontab.open(family.folder).folder == family.folder

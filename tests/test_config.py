@@ -70,6 +70,9 @@ def test_a_run_s_own_config_can_be_built_again(tmp_path: Path) -> None:
         ("[matching]\nkk = 2", r"matching.kk: "),
         ('[matching]\nrotation = "qr"', r"matching.rotation: .*'haar' or 'gaussian-rows'"),
         ('preset = "papr"', "No preset 'papr'.*Did you mean 'paper'"),
+        ('preset = ["quick"]', r"No preset \['quick'\]"),
+        ('tokens = "1e3"', "tokens: not a whole number such as 60000, .*; found '1e3'"),
+        ('tokens = "1,5K"', "tokens: not a whole number"),
         ("tokens = ", "is not a TOML file"),
     ],
 )
@@ -81,6 +84,13 @@ def test_a_slip_in_a_file_is_named_with_place_and_hint(
     with pytest.raises(ConfigError, match=message) as error:
         resolve(file)
     assert str(file) in str(error.value) or "preset" in text
+
+
+def test_the_preset_given_by_hand_wins(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('preset = "quick"')
+    assert resolve(file, "paper").tokens == 100_000_000
+    assert resolve(file).tokens == EMBEDDED_TOKENS
 
 
 def test_all_slips_are_told_at_once(tmp_path: Path) -> None:

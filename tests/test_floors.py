@@ -13,11 +13,10 @@ FLOORS = [
     {"files", "progress"},
     {"config"},
     {"tables", "measure", "suite"},
-    {"show", "manifest"},
-    {"run"},
-    {"derive", "folder"},
-    {"export", "prepare"},
-    {"build"},
+    {"show", "manifest", "lock"},
+    {"run", "folder"},
+    {"derive", "export", "prepare"},
+    {"building"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "transformer_lens", "numba", "scipy"}
@@ -77,7 +76,7 @@ def test_only_measurements_import_torch_and_only_the_rest_polars(path: Path) -> 
     room = room_of(path)
     if room == "measure":
         assert "polars" not in packages
-    elif room not in ("suite", "export", "prepare", "build"):
+    elif room not in ("suite", "export", "prepare", "building"):
         assert not packages & HEAVY
 
 

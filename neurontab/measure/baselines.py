@@ -31,12 +31,14 @@ def baselines(family: Family, other: str, draws: Draws) -> dict[str, Columns]:
     Each layer of `other` is rotated within itself, once for each draw, the same for all models.
     """
     models = [model for model in family.layers if model != other]
+    if not models:
+        return {}
     best: dict[tuple[str, str, int], list[Tensor]] = defaultdict(list)
     for other_place in family.places(other):
         matrices = [_drawn(family, other_place, draws, draw) for draw in range(draws.number)]
         for kind, scale in _scales(family.facts(other_place)).items():
             spread = family.covariance(other_place, other_place) * scale[:, None] * scale
-            variances = [rotated_variance(matrix, spread.float()) for matrix in matrices]
+            variances = [rotated_variance(matrix, spread) for matrix in matrices]
             for model in models:
                 scaled = _scaled(family, model, other_place) * scale.float()
                 for draw, matrix in enumerate(matrices):

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+NONE = -torch.inf  # stands for what may not be ranked
+
 
 @dataclass(frozen=True)
 class Best:
@@ -30,13 +32,35 @@ class Best:
         value, place = value.topk(min(k, value.shape[1]), dim=1)
         return type(self)(value, index.gather(1, place))
 
-    @classmethod
-    def of_all(cls, pieces: list["Best"], k: int) -> "Best":
-        """The highest of all pieces."""
-        best, *rest = pieces
-        for piece in rest:
-            best = best.join(piece, k)
-        return best
+
+class BothWays:
+    """The best of every row and of every column of a matrix that comes in tiles."""
+
+    def __init__(self, k: int) -> None:
+        self._k = k
+        self._rows: dict[int, Best] = {}
+        self._columns: dict[int, Best] = {}
+
+    def add(self, tile: Float[Tensor, "row column"], first_row: int, first_column: int) -> None:
+        """Takes a tile whose rows and columns count from these numbers; tiles form a grid."""
+        self._join(self._rows, first_row, Best.of(tile, self._k, first_column))
+        self._join(self._columns, first_column, Best.of(tile.T, self._k, first_row))
+
+    def rows(self) -> Best:
+        """The best of every row."""
+        return _end_to_end(self._rows)
+
+    def columns(self) -> Best:
+        """The best of every column."""
+        return _end_to_end(self._columns)
+
+    def _join(self, kept: dict[int, Best], place: int, piece: Best) -> None:
+        kept[place] = kept[place].join(piece, self._k) if place in kept else piece
+
+
+def _end_to_end(kept: dict[int, Best]) -> Best:
+    best = [kept[place] for place in sorted(kept)]
+    return Best(torch.cat([each.value for each in best]), torch.cat([each.index for each in best]))
 
 
 def reverse_rank(

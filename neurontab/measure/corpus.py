@@ -12,7 +12,6 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +31,7 @@ from neurontab.progress import Progress
 
 FILES = ("tokens.arrow", "documents.parquet")
 FORMAT = 1  # of the token file; another number is another cache entry
+LONGEST_PIECE = 1_000_000  # characters that are tokenised at once
 FEWEST = 1_000  # counted positions below which no statistic is worth its name
 
 Ids = npt.NDArray[np.uint32]
@@ -94,7 +94,7 @@ def digest_of(plan: CorpusPlan, tokenizer: Tokenizer) -> str:
         plan.bos,
         plan.seed,
         hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        [(path.name, source, sha256_of(path)) for path, source in corpus_files(plan.places)],
+        [(p.name, source, _digest_of_file(p)) for p, source in corpus_files(plan.places)],
     ]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
@@ -102,22 +102,26 @@ def digest_of(plan: CorpusPlan, tokenizer: Tokenizer) -> str:
 def prepare(plan: CorpusPlan, tokenizer: Tokenizer, digest: str, progress: Progress) -> Corpus:
     """The corpus of a plan, in the cache; made now unless it has been made before.
 
-    Raises CorpusError when text cannot be read or there is too little of it.
+    Raises CorpusError when text cannot be read or there is too little of it, FileError when the
+    cache cannot be written.
     """
     folder = cache_folder() / digest
-    if not all((folder / name).is_file() for name in FILES):
-        try:
-            _write(plan, tokenizer, corpus_files(plan.places), folder, progress)
-        except OSError as error:
-            raise CorpusError(
-                f"{folder} cannot be written: {error.strerror}.\n"
-                "Set XDG_CACHE_HOME to a folder with room."
-            ) from error
-    return load(folder, plan.masked_ids, digest)
+    try:
+        corpus = load(folder, plan.masked_ids, digest)
+    except (OSError, pa.ArrowInvalid):  # not made yet, or damaged since
+        _write(plan, tokenizer, corpus_files(plan.places), folder, progress)
+        corpus = load(folder, plan.masked_ids, digest)
+    if plan.tokens != "all" and corpus.n_counted < plan.tokens and not plan.at_most:
+        raise CorpusError(
+            f"{', '.join(plan.places)}: {corpus.n_counted:,} tokens can be counted, "
+            f"{plan.tokens:,} were asked for.\nAsk for fewer, or for --tokens all."
+        )
+    return corpus
 
 
 def load(folder: Path, masked_ids: tuple[int, ...], digest: str) -> Corpus:
     """Opens the token file without reading it into memory."""
+    pq.read_metadata(folder / "documents.parquet")
     with pa.memory_map(str(folder / "tokens.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
     column = table.column("tokens").combine_chunks()
@@ -135,6 +139,13 @@ def cache_folder() -> Path:
     """Where token files are kept between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "neurontab" / "tokens"
+
+
+def _digest_of_file(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise CorpusError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 @dataclass(frozen=True)
@@ -181,10 +192,43 @@ def _write(
 def _encode(
     documents: Iterator[Document], tokenizer: Tokenizer
 ) -> Iterator[tuple[list[Document], list[Ids]]]:
-    while part := list(islice(documents, 512)):
-        texts = [document.text for document in part]
-        encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        yield part, [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
+    """Documents in batches of bounded size, each with its token ids."""
+    for part in _batched(documents):
+        pieces = [_pieces(document.text) for document in part]
+        texts = [piece for each in pieces for piece in each]
+        encodings = iter(tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        yield (
+            part,
+            [
+                np.concatenate([np.array(next(encodings).ids, np.uint32) for _ in each])
+                for each in pieces
+            ],
+        )
+
+
+def _batched(documents: Iterator[Document]) -> Iterator[list[Document]]:
+    part: list[Document] = []
+    for document in documents:
+        part.append(document)
+        if len(part) >= 512 or sum(len(each.text) for each in part) >= LONGEST_PIECE:
+            yield part
+            part = []
+    if part:
+        yield part
+
+
+def _pieces(text: str) -> list[str]:
+    """A long text in pieces that end with a line where they can.
+
+    A tokenizer takes a hundred times the memory of what it is given at once.
+    """
+    pieces, start = [], 0
+    while len(text) - start > LONGEST_PIECE:
+        line = text.rfind("\n", start, start + LONGEST_PIECE) + 1
+        end = line if line > start else start + LONGEST_PIECE
+        pieces.append(text[start:end])
+        start = end
+    return [*pieces, text[start:]]
 
 
 def _streams(documents: list[Document], encoded: list[Ids]) -> list[_Stream]:
@@ -226,11 +270,6 @@ def _drawn(streams: list[_Stream], plan: CorpusPlan) -> _Pieces:
     order = random.permutation(len(tokens))
     if plan.tokens != "all":
         reached = np.cumsum(counted[order])
-        if reached[-1] < plan.tokens and not plan.at_most:
-            raise CorpusError(
-                f"{', '.join(plan.places)}: {int(reached[-1]):,} tokens can be counted, "
-                f"{plan.tokens:,} were asked for.\nAsk for fewer, or for --tokens all."
-            )
         order = order[: int(np.searchsorted(reached, plan.tokens)) + 1]
     owner = np.repeat(np.arange(len(streams)), [len(piece) for piece, _ in cut])[order]
     start = np.concatenate([starts for _, starts in cut])[order]

@@ -46,9 +46,11 @@ def read_documents(files: list[tuple[Path, str]]) -> Iterator[Document]:
     Raises CorpusError that names the file and the line or byte.
     """
     for path, source in files:
-        for document in _READERS.get(path.suffix.lower(), _read_text)(path, source):
-            if document.text:
-                yield document
+        reader = _READERS.get(path.suffix.lower(), _read_text)
+        try:
+            yield from (document for document in reader(path, source) if document.text)
+        except OSError as error:
+            raise CorpusError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _inside(folder: Path) -> list[tuple[Path, str]]:
@@ -73,35 +75,37 @@ def _read_jsonl(path: Path, source: str) -> Iterator[Document]:
                 row = json.loads(line)
             except ValueError as error:
                 raise CorpusError(f"{path}, line {number}: not JSON: {error}") from error
-            if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                raise CorpusError(f"{path}, line {number}: no field 'text' that holds a string.")
-            yield Document(
-                row["text"],
-                str(row.get("source", source)),
-                str(row.get("path", f"{path}:{number}")),
-            )
+            yield _of_row(row, source, path, f"line {number}")
 
 
 def _read_parquet(path: Path, source: str) -> Iterator[Document]:
     try:
         file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorpusError(f"{path} is not a Parquet file: {error}") from error
-    names = file.schema_arrow.names
-    if "text" not in names:
-        raise CorpusError(f"{path} has no column 'text'; it has {', '.join(names)}.")
-    wanted = [name for name in ("text", "source", "path") if name in names]
-    row = 0
-    for batch in file.iter_batches(columns=wanted):
-        for record in batch.to_pylist():
-            row += 1
-            if not isinstance(record["text"], str):
-                raise CorpusError(f"{path}, row {row}: 'text' is not a string.")
-            yield Document(
-                record["text"],
-                str(record.get("source", source)),
-                str(record.get("path", f"{path}:{row}")),
-            )
+        names = file.schema_arrow.names
+        if "text" not in names:
+            raise CorpusError(f"{path} has no column 'text'; it has {', '.join(names)}.")
+        wanted = [name for name in ("text", "source", "path") if name in names]
+        number = 0
+        for batch in file.iter_batches(columns=wanted):
+            for row in batch.to_pylist():
+                number += 1
+                yield _of_row(row, source, path, f"row {number}")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path} is not a Parquet file, or damaged: {error}") from error
+
+
+def _of_row(row: object, source: str, path: Path, place: str) -> Document:
+    """A document from a row of fields; a missing source is the file's."""
+    text = row.get("text") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(text, str):
+        raise CorpusError(f"{path}, {place}: no field 'text' that holds a string.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise CorpusError(
+            f"{path}, {place}: character {error.start:,} is half of a surrogate pair, not text."
+        ) from error
+    return Document(text, str(row.get("source") or source), str(row.get("path") or path))
 
 
 def _decoded(data: bytes, path: Path) -> str:

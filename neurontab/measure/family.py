@@ -1,5 +1,6 @@
 """What has been summed over a family of models: layers, their spread, and every pair of layers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import NamedTuple
@@ -18,6 +19,15 @@ class Place(NamedTuple):
 
     model: str
     layer: int
+
+
+class Tile(NamedTuple):
+    """A pair of layers as a tile of the matrix of all neurons of two models."""
+
+    place: Place
+    other: Place
+    first_row: int
+    first_column: int
 
 
 def place_pairs(layers: dict[str, int]) -> list[tuple[Place, Place]]:
@@ -60,9 +70,19 @@ class Family:
         return self.sums[place, other].result(mean, other_mean)
 
     def correlation(self, place: Place, other: Place) -> Float[Tensor, "neuron other"]:
-        """Correlation of the neurons of two layers, in float32."""
+        """Correlation of the neurons of two layers, in float64."""
         variance, other_variance = self.facts(place).variance, self.facts(other).variance
-        return correlation(self.covariance(place, other), variance, other_variance).float()
+        return correlation(self.covariance(place, other), variance, other_variance)
+
+    def tiles(self, model: str, other: str) -> Iterator[Tile]:
+        """Every pair of layers of two models, with where its rows and columns begin."""
+        first_row = 0
+        for place in self.places(model):
+            first_column = 0
+            for other_place in self.places(other):
+                yield Tile(place, other_place, first_row, first_column)
+                first_column += len(self.facts(other_place).eligible)
+            first_row += len(self.facts(place).eligible)
 
     def places(self, model: str) -> list[Place]:
         """The layers of a model in order."""

@@ -1,7 +1,9 @@
 """Every neuron's best matches in another model, in its own, and its most negative ones.
 
-All correlations of two layers are one tile; both directions are read from it.
+All correlations of two layers are one tile; everything about both directions is read from it.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,75 +11,74 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neurontab.measure.best import Best, reverse_rank
+from neurontab.measure.best import NONE, Best, BothWays, reverse_rank
 from neurontab.measure.columns import Columns, stacked
 from neurontab.measure.family import Family, Place
+from neurontab.measure.similarity import Norms, similarity
 
-NONE = -torch.inf  # ranks behind every correlation
-
-
-def matches(family: Family, model: str, other: str, k: int) -> tuple[Columns, Columns]:
-    """Table `matches` in both directions between two models, without the models' names."""
-    forward, backward = best_of_pair(family, model, other, k)
-    return (
-        _match_columns(family, (model, other), forward, backward),
-        _match_columns(family, (other, model), backward, forward),
-    )
+Directions = tuple[Columns, Columns]  # from the first model to the second, and back
 
 
-def antimatches(family: Family, model: str, other: str) -> tuple[Columns, Columns]:
-    """Table `antimatches` in both directions; without rows where a unit's sign is arbitrary."""
-    forward, backward = best_of_pair(family, model, other, 1, lowest=True)
-    return (
-        _antimatch_columns(family, (model, other), forward),
-        _antimatch_columns(family, (other, model), backward),
+@dataclass(frozen=True)
+class Comparison:
+    """Three tables about two models in both directions, without the models' names."""
+
+    matches: Directions
+    antimatches: Directions
+    layer_similarity: Directions
+
+
+def compare(
+    family: Family, model: str, other: str, *, k: int, own: dict[Place, Norms]
+) -> Comparison:
+    """Reads the k best matches, the most negative ones and layers' likeness from every tile.
+
+    Matches are by correlation, in gated families by its absolute value; those have no antimatches,
+    since there a unit's sign means nothing.
+    """
+    highest, lowest = BothWays(k), BothWays(1)
+    alike: tuple[list[Columns], list[Columns]] = ([], [])
+    for place, other_place, first_row, first_column in family.tiles(model, other):
+        corr = family.correlation(place, other_place).float()
+        ranked = _ranked(family, place, other_place, corr.abs() if family.two_sided else corr)
+        highest.add(ranked, first_row, first_column)
+        lowest.add(_ranked(family, place, other_place, -corr), first_row, first_column)
+        cross = Norms.of(family, place, other_place)
+        alike[0].append(similarity(family, (place, other_place), own, cross, ranked))
+        alike[1].append(similarity(family, (other_place, place), own, cross, ranked.T))
+    there, back = (model, other), (other, model)
+    rows, columns = highest.rows(), highest.columns()
+    return Comparison(
+        (
+            _match_columns(family, there, rows, columns),
+            _match_columns(family, back, columns, rows),
+        ),
+        (
+            _antimatch_columns(family, there, lowest.rows()),
+            _antimatch_columns(family, back, lowest.columns()),
+        ),
+        (stacked(alike[0]), stacked(alike[1])),
     )
 
 
 def twins(family: Family, model: str, k: int) -> Columns:
     """Table `twins`: the best matches of a model's neurons among its other neurons."""
-    best, _ = best_of_pair(family, model, model, k)
-    columns, _ = _columns(family, (model, model), best)
-    return columns
-
-
-def best_of_pair(
-    family: Family, model: str, other: str, k: int, *, lowest: bool = False
-) -> tuple[Best, Best]:
-    """The k best (or lowest) of `other` for every unit of `model`, and the other way round."""
-    rows: list[Best] = []
-    columns: list[list[Best]] = [[] for _ in family.layers[other]]
-    first_row = 0
-    for place in family.places(model):
-        pieces: list[Best] = []
-        first_column = 0
-        for other_place in family.places(other):
-            ranked = _ranked(family, place, other_place, lowest=lowest)
-            pieces.append(Best.of(ranked, k, first_column))
-            columns[other_place.layer].append(Best.of(ranked.T, k, first_row))
-            first_column += ranked.shape[1]
-        rows.append(Best.of_all(pieces, k))
-        first_row += len(ranked)
-    return _end_to_end(rows), _end_to_end([Best.of_all(pieces, k) for pieces in columns])
+    highest = BothWays(k)
+    for place, other, first_row, first_column in family.tiles(model, model):
+        corr = family.correlation(place, other).float()
+        ranked = _ranked(family, place, other, corr.abs() if family.two_sided else corr)
+        highest.add(ranked, first_row, first_column)
+    return _columns(family, (model, model), highest.rows())[0]
 
 
 def _ranked(
-    family: Family, place: Place, other: Place, *, lowest: bool
+    family: Family, place: Place, other: Place, corr: Float[Tensor, "neuron other"]
 ) -> Float[Tensor, "neuron other"]:
-    """Correlations as they are ranked; units that may not be matched rank last."""
-    corr = family.correlation(place, other)
-    ranked = corr.abs() if family.two_sided else -corr if lowest else corr
-    ranked[~family.facts(place).eligible] = NONE
-    ranked[:, ~family.facts(other).eligible] = NONE
+    """Correlations as they are ranked: last what may not be matched, and a unit with itself."""
+    may = torch.outer(family.facts(place).eligible, family.facts(other).eligible)
     if place == other:
-        ranked.fill_diagonal_(NONE)
-    return ranked
-
-
-def _end_to_end(layers: list[Best]) -> Best:
-    return Best(
-        torch.cat([best.value for best in layers]), torch.cat([best.index for best in layers])
-    )
+        may.fill_diagonal_(False)
+    return torch.where(may, corr, NONE)
 
 
 def _columns(family: Family, pair: tuple[str, str], best: Best) -> tuple[Columns, Tensor]:
@@ -126,46 +127,3 @@ def _signs(family: Family, pair: tuple[str, str], columns: Columns) -> npt.NDArr
             found = corr[columns["neuron"][here], columns["other_neuron"][here]]
             signs[here] = np.where(found < 0, -1, 1)
     return signs
-
-
-def layer_similarity(family: Family, model: str, other: str) -> Columns:
-    """Table `layer_similarity` from `model` to `other`, without the models' names."""
-    rows = [
-        _similarity(family, place, other_place)
-        for place in family.places(model)
-        for other_place in family.places(other)
-    ]
-    return stacked(rows)
-
-
-def _similarity(family: Family, place: Place, other: Place) -> Columns:
-    ranked = _ranked(family, place, other, lowest=False)
-    best = ranked.amax(dim=1)
-    eligible = family.facts(place).eligible
-    columns = {
-        "cka": alignment(family, place, other, standardised=False),
-        "cka_standardised": alignment(family, place, other, standardised=True),
-        "mean_max_corr": best[best > NONE].mean().item(),
-    }
-    return {
-        "layer": np.array([place.layer], np.int32),
-        "other_layer": np.array([other.layer], np.int32),
-        **{name: np.ma.masked_invalid(np.array([v], np.float32)) for name, v in columns.items()},
-        "n_constant": np.array([int((~eligible).sum())]),
-    }
-
-
-def alignment(family: Family, place: Place, other: Place, *, standardised: bool) -> float:
-    """Linear CKA from covariances: |C_xy|² / (|C_xx| |C_yy|); NaN where a layer is constant.
-
-    Standardised, over correlations of the units that may be matched (Kornblith et al. 2019, eq. 4).
-    """
-
-    def squared(one: Place, two: Place) -> Tensor:
-        if not standardised:
-            return family.covariance(one, two).square().sum()
-        corr = family.correlation(one, two).double()
-        return corr[family.facts(one).eligible][:, family.facts(two).eligible].square().sum()
-
-    own = squared(place, place) * squared(other, other)
-    return (squared(place, other) / own.sqrt()).item()

@@ -3,6 +3,7 @@
 Models run raw, as Hugging Face has them; nothing is folded but in the weights that are measured.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,15 @@ from neurontab.measure.weights import MlpWeights, Norm, fold
 Activations = Float[Tensor, "sequence position neuron"]
 Consume = Callable[[int, Activations, Activations], None]  # layer, pre, post
 
+# Blocks that read the stream through one norm before the MLP; each is held against Hugging Face and
+# against transformer_lens' own folding in a test.
+SUPPORTED = (
+    "GPT2LMHeadModel",
+    "GPTNeoXForCausalLM",
+    "LlamaForCausalLM",
+    "MistralForCausalLM",
+    "Qwen2ForCausalLM",
+)
 BASIS_TOLERANCE = 1e-4  # of the largest value, in float32
 
 
@@ -59,6 +69,7 @@ class LanguageModel:
         """
         self.folder = folder_of(source)
         self.device = device
+        _refuse_unsupported(self.folder)
         self._bridge = _boot(self.folder, device)
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
         self.facts = self._facts(source)
@@ -72,6 +83,11 @@ class LanguageModel:
     def name(self) -> str:
         """Name in the run."""
         return self.facts.model
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that decides what the model computes."""
+        return sha256_of(self.folder / "config.json", *weight_files(self.folder))
 
     @property
     def widths(self) -> list[int]:
@@ -143,7 +159,7 @@ class LanguageModel:
         logits = self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks)
         for layer in range(self.facts.n_layers):
             self._check_layer(layer, posts.get(layer), outputs.get(layer))
-        original = _load_original(self.folder).to(self.device)
+        original = self._original()
         self._check_equal("logits", logits, original(tokens.to(self.device)).logits)
 
     def _check_layer(self, layer: int, post: Tensor | None, output: Tensor | None) -> None:
@@ -162,12 +178,30 @@ class LanguageModel:
         if not torch.isfinite(expected).all():
             return  # Not a matter of the basis; the stream names model, layer and token.
         error = ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30)).item()
-        if error > BASIS_TOLERANCE:
+        if not error <= BASIS_TOLERANCE:
             raise ModelError(
                 f"{self.facts.model}: {what} differs from Hugging Face's by {error:.1e} of the "
                 f"largest value, more than {BASIS_TOLERANCE:.0e}.\n"
                 "Its architecture is not supported by this version of transformer_lens."
             )
+
+    def _original(self) -> Any:
+        """The model as Hugging Face loads it. Raises ModelError when weights are missing."""
+        answer: Any = AutoModelForCausalLM.from_pretrained(
+            self.folder,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
+        )
+        original, report = answer
+        missing = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
+        if missing:
+            raise ModelError(
+                f"{self.name}: the weight files lack {', '.join(missing[:3])}"
+                f"{' and others' if missing[3:] else ''}.\nSave the whole model again."
+            )
+        return original.eval().to(self.device)
 
     def _norm(self, layer: int) -> Norm:
         norm = self._bridge.blocks[layer].ln2
@@ -217,6 +251,19 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int, list[int]]:
     return loaded.backend_tokenizer, begin, sorted(set(loaded.all_special_ids))
 
 
+def _refuse_unsupported(folder: Path) -> None:
+    """Raises ModelError for an architecture whose neurons nobody has checked."""
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be loaded: {error}") from error
+    if not isinstance(found, list) or len(found) != 1 or found[0] not in SUPPORTED:
+        raise ModelError(
+            f"{folder}: its config.json names the architecture {found}.\n"
+            f"Supported are {', '.join(SUPPORTED)}."
+        )
+
+
 def _boot(folder: Path, device: torch.device) -> Any:
     transformers_logging.disable_progress_bar()
     try:
@@ -229,12 +276,6 @@ def _boot(folder: Path, device: torch.device) -> Any:
             "It must be a complete model of a supported architecture; code that comes with a model "
             "and unrestricted pickles are never run."
         ) from error
-
-
-def _load_original(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, trust_remote_code=False, weights_only=True
-    ).eval()
 
 
 def _saver(into: dict[int, Tensor], layer: int) -> Callable[[Tensor, Any], None]:

@@ -66,7 +66,9 @@ def plan(
     models: list[ModelFacts],
     tokens: int,
     *,
+    batch_tokens: int,
     block_tokens: int,
+    context: int,
     draws: int,
     kept: int,
     device: torch.device,
@@ -84,6 +86,7 @@ def plan(
     match_flop = 2 * products * tokens + rotations
     others = max(len(models) - 1, 1)
     widest = max(facts.d_mlp for facts in models)
+    weights = [_flop_a_token(facts) // 2 + facts.d_vocab * facts.d_model for facts in models]
     speed = measured_speed(device)
     return Plan(
         neurons=neurons,
@@ -91,7 +94,11 @@ def plan(
         tokens=tokens,
         run_flop=run_flop,
         match_flop=match_flop,
-        memory=PROCESS + int(8 * products + 4 * block_tokens * total + 16 * widest * total),
+        memory=PROCESS
+        + 4 * (sum(weights) + max(weights))  # one of them twice, while it is checked
+        + int(8 * products + 4 * block_tokens * total)
+        + 4 * batch_tokens * context * max(facts.n_layers * facts.n_heads for facts in models)
+        + 8 * widest * (2 * max(neurons.values()) + draws * widest),
         disk=int(total * (others * (kept + 2 * draws) * 12 + 800) + 4 * tokens),
         seconds=run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
     )

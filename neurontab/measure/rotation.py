@@ -15,6 +15,7 @@ from torch import Tensor
 from neurontab.measure.pairs import inverse_root
 
 Kind = Literal["haar", "gaussian-rows"]
+ROUNDING = 1e-5  # of a layer's total variance
 
 
 def rotation(
@@ -39,8 +40,10 @@ def rotation(
 def rotated_variance(
     rotation: Float[Tensor, "rotated neuron"], covariance: Float[Tensor, "neuron neuron"]
 ) -> Float[Tensor, " rotated"]:
-    """Variance of every rotated unit."""
-    return ((rotation @ covariance) * rotation).sum(dim=1).clamp_min(0)
+    """Variance of every rotated unit; 0 where it drowns in the rounding of float32 products."""
+    wide = rotation.double()
+    variance = ((wide @ covariance) * wide).sum(dim=1)
+    return torch.where(variance > ROUNDING * covariance.trace(), variance, 0.0).float()
 
 
 def rotated_correlation(
@@ -48,8 +51,8 @@ def rotated_correlation(
     rotation: Float[Tensor, "rotated neuron"],
     rotated: Float[Tensor, " rotated"],
 ) -> Float[Tensor, "row rotated"]:
-    """Correlation of every row with every rotated unit.
+    """Correlation of every row with every rotated unit; 0 where that does not vary.
 
     `scaled` is cov(x, y) / sd(x), `rotated` the variances of the rotated units.
     """
-    return (scaled @ rotation.T) * inverse_root(rotated)
+    return ((scaled @ rotation.T) * inverse_root(rotated)).clamp(-1, 1)

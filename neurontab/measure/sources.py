@@ -7,6 +7,7 @@ from pathlib import Path
 from neurontab.errors import ModelError
 
 NAME = re.compile(r"[A-Za-z0-9._@-]+")
+BETWEEN = "--"  # stands between two models' names in the name of a file
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
@@ -50,9 +51,9 @@ def parse_source(spec: str) -> ModelSource:
         source, _, revision = source.rpartition("@")
     last = Path(source).resolve().name if Path(source).is_dir() else source.rpartition("/")[2]
     name = name or (f"{last}@{revision}" if revision else last)
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or BETWEEN in name:
         raise ModelError(
-            f"{name!r} cannot be a model's name: letters, digits and . _ @ - only.\n"
+            f"{name!r} cannot be a model's name: letters, digits and . _ @ - only, no {BETWEEN}.\n"
             f"Give it one: --model NAME={spec}."
         )
     return ModelSource(name, source, revision or None)

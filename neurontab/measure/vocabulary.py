@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ from tokenizers import Tokenizer
 
 from neurontab.errors import ModelError
 from neurontab.measure.columns import Columns
+
+RULES = ("model", "normalizer", "pre_tokenizer", "added_tokens")
 
 
 def shared_digest(tokenizers: Mapping[str, Tokenizer]) -> str:
@@ -19,18 +22,18 @@ def shared_digest(tokenizers: Mapping[str, Tokenizer]) -> str:
     """
     (first, reference), *others = tokenizers.items()
     for name, tokenizer in others:
-        if model_of(tokenizer) != model_of(reference):
+        if rules_of(tokenizer) != rules_of(reference):
             difference = first_difference(reference, tokenizer)
             raise ModelError(
                 f"{first} and {name} do not share a tokenizer: {difference}\n"
                 "Compare models of one family."
             )
-    return hashlib.sha256(model_of(reference).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(rules_of(reference), sort_keys=True).encode()).hexdigest()
 
 
-def model_of(tokenizer: Tokenizer) -> str:
-    """Vocabulary and merges as text; what is added before or behind a text does not count."""
-    return json.dumps(json.loads(tokenizer.to_str())["model"], sort_keys=True)
+def rules_of(tokenizer: Tokenizer) -> dict[str, Any]:
+    """What decides how text is cut: not what is added around it, nor how it is padded."""
+    return {rule: json.loads(tokenizer.to_str())[rule] for rule in RULES}
 
 
 def first_difference(one: Tokenizer, other: Tokenizer) -> str:
@@ -40,7 +43,9 @@ def first_difference(one: Tokenizer, other: Tokenizer) -> str:
         entries = one.id_to_token(token_id), other.id_to_token(token_id)
         if entries[0] != entries[1]:
             return f"{sizes}; token {token_id} is {entries[0]!r} and {entries[1]!r}."
-    return f"{sizes}, alike, but with different merges."
+    rules = rules_of(one), rules_of(other)
+    differ = [rule for rule in RULES if rules[0][rule] != rules[1][rule]]
+    return f"{sizes}, alike, but not in {', '.join(differ)}."
 
 
 def newline_ids(tokenizer: Tokenizer) -> set[int]:
@@ -55,7 +60,8 @@ def vocabulary(
     ids = np.arange(tokenizer.get_vocab_size(), dtype=np.int32)
     special = set(special_ids)
     texts = [tokenizer.decode([i], skip_special_tokens=False) for i in ids.tolist()]
-    raw = [b"" if i in special else _bytes(tokenizer.id_to_token(i)) for i in ids.tolist()]
+    spell = _byte_level if "ByteLevel" in json.dumps(rules_of(tokenizer)) else _sentence_piece
+    raw = [b"" if i in special else spell(tokenizer.id_to_token(i) or "") for i in ids.tolist()]
     return {
         "token_id": ids,
         "text": np.array(texts, dtype=object),
@@ -64,13 +70,16 @@ def vocabulary(
     }
 
 
-def _bytes(token: str | None) -> bytes:
-    """A token's bytes: byte-level alphabets spell them, sentence pieces are UTF-8."""
-    if token is None:
-        return b""
+def _byte_level(token: str) -> bytes:
+    """A token of a byte-level tokenizer, which writes each byte as one character."""
     if all(character in _BYTE_OF for character in token):
         return bytes(_BYTE_OF[character] for character in token)
-    if token.startswith("<0x") and token.endswith(">"):
+    return token.encode()  # added as it stands, beside the alphabet
+
+
+def _sentence_piece(token: str) -> bytes:
+    """A token of any other tokenizer: UTF-8, with a mark for spaces and names for lone bytes."""
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
         return bytes.fromhex(token[3:-1])
     return token.replace("▁", " ").encode()
 

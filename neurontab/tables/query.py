@@ -12,6 +12,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, get_args, get_origin, get_type_hints
@@ -19,6 +20,7 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 import polars as pl
 
 from neurontab.errors import QueryError, nearest
+from neurontab.files import sha256_of
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.table import Table
 
@@ -38,6 +40,7 @@ class Query:
 
     table: Table
     version: int
+    sha256: str  # of the module's file
     inputs: tuple[str, ...]
     thresholds: tuple[Threshold, ...]
     function: Callable[..., pl.LazyFrame]
@@ -72,7 +75,7 @@ def discover(folder: Path | None = None) -> dict[str, Query]:
     names = [module.name for module in pkgutil.iter_modules(shipped.__path__)]
     modules = [importlib.import_module(f"neurontab.queries.{name}") for name in names]
     if folder is not None:
-        modules += [_load_file(path) for path in sorted(folder.glob("*.py"))]
+        modules += _own_modules(folder, taken={*MEASURED, *names})
     queries = {query.name: query for query in map(from_module, modules)}
     return in_order(queries)
 
@@ -93,7 +96,8 @@ def from_module(module: ModuleType) -> Query:
     function = getattr(module, name)
     table = Table(name, str(module.__doc__).split("\n\n")[0].strip(), module.KEYS, module.COLUMNS)
     inputs, thresholds = _parameters(name, function)
-    return Query(table, module.VERSION, inputs, thresholds, function)
+    digest = sha256_of(Path(str(module.__file__)))
+    return Query(table, module.VERSION, digest, inputs, thresholds, function)
 
 
 def in_order(queries: dict[str, Query]) -> dict[str, Query]:
@@ -163,12 +167,23 @@ def _parameters(
 
 def _same_type(query: str, threshold: Threshold, value: object) -> None:
     wanted = type(threshold.default)
-    if type(value) is wanted or (wanted is float and type(value) is int):
-        return
-    raise QueryError(
-        f"{query}.{threshold.name} is a {wanted.__name__}, such as {threshold.default!r}; "
-        f"found {value!r}."
-    )
+    fits = type(value) is wanted or (wanted is float and type(value) is int)
+    if not fits or (isinstance(value, float) and not isfinite(value)):
+        raise QueryError(
+            f"{query}.{threshold.name} is a {wanted.__name__}, such as {threshold.default!r}; "
+            f"found {value!r}."
+        )
+
+
+def _own_modules(folder: Path, taken: set[str]) -> list[ModuleType]:
+    """The query modules of a user's folder."""
+    if not folder.is_dir():
+        raise QueryError(f"No folder of queries {folder}.")
+    paths = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+    for path in paths:
+        if path.stem in taken:
+            raise QueryError(f"{path}: there is a table {path.stem!r} already.\nRename the file.")
+    return [_load_file(path) for path in paths]
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -176,5 +191,8 @@ def _load_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # a user's module may fail in any way
+        raise QueryError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module

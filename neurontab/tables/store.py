@@ -16,6 +16,7 @@ from neurontab.files import write_whole
 from neurontab.tables.table import Column, Table
 
 SCHEMA_VERSION = 1
+KEY = b"key"  # marks the fields of a table's key
 FAMILY = "all"  # the part of a table that has one row set for the whole family
 
 
@@ -31,10 +32,24 @@ def with_metadata(arrow: pa.Table, table: Table, run_id: str) -> pa.Table:
     """The same data under a schema that carries the declaration and plain Arrow types."""
     about = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "table": table.name}
     schema = pa.schema(
-        [_field(arrow.schema.field(column.name), column) for column in table.columns],
+        [_field(arrow.schema.field(c.name), c, key=c in table.keys) for c in table.columns],
         metadata={"neurontab": json.dumps(about), "description": table.description},
     )
     return arrow.cast(schema)
+
+
+def declared(folder: Path, name: str) -> Table:
+    """The declaration of a table that somebody wrote, from the metadata of its first file."""
+    schema = pq.read_schema(parts(folder, name)[0])
+    types = pl.scan_parquet(parts(folder, name)[0]).collect_schema()
+    columns = {field.name: _column(field, types[field.name]) for field in schema}
+    keys = [field.name for field in schema if (field.metadata or {}).get(KEY)]
+    return Table(
+        name,
+        schema.metadata[b"description"].decode(),
+        tuple(columns[key] for key in keys),
+        tuple(column for each, column in columns.items() if each not in keys),
+    )
 
 
 def parts(folder: Path, name: str) -> list[Path]:
@@ -50,8 +65,25 @@ def scan(folder: Path, name: str) -> pl.LazyFrame:
     return pl.scan_parquet(found)
 
 
-def _field(field: pa.Field, column: Column) -> pa.Field:
-    about = {"description": column.description, "unit": column.unit, "source": column.source}
+def _column(field: pa.Field, dtype: pl.DataType) -> Column:
+    about = {name.decode(): text.decode() for name, text in (field.metadata or {}).items()}
+    return Column(
+        field.name,
+        dtype,
+        about.get("description", ""),
+        about.get("source", ""),
+        about.get("unit", ""),
+        nullable=field.nullable,
+    )
+
+
+def _field(field: pa.Field, column: Column, *, key: bool) -> pa.Field:
+    about = {
+        "description": column.description,
+        "unit": column.unit,
+        "source": column.source,
+        KEY.decode(): "yes" if key else "",
+    }
     return pa.field(
         field.name,
         _PLAIN.get(field.type, field.type),

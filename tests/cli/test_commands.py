@@ -74,12 +74,25 @@ def test_a_long_answer_says_how_much_it_hides(family: Run) -> None:
     assert not everything.stderr
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "markdown", "table"])
+def test_bytes_and_line_ends_fit_into_text(family: Run, form: str) -> None:
+    sql = "SELECT token_id, bytes, 'a|b\nc' AS text FROM vocabulary WHERE token_id = 3"
+    done = call("query", sql, "-r", family.folder, "--format", form)
+    assert done.exit_code == 0
+    assert "7731" in done.stdout
+    if form == "markdown":
+        assert done.stdout.splitlines()[-1].replace(" ", "") == r"|3|7731|a\|bc|"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["query", "SELECT lyer FROM neurons"], 1, "QueryError: No column 'lyer'"),
         (["query", "SELECT * FROM neuron"], 1, "Did you mean 'neurons'"),
         (["query", SQL, "-o", "answer.docx"], 1, "does not say in which format"),
+        (["query", SQL, "-o", "/proc/answer.csv"], 1, "FileError: /proc/answer.csv cannot be"),
+        (["query", SQL, "-o", ".", "--format", "csv"], 1, "FileError: . cannot be written"),
+        (["chart", "correlations", "-o", "/proc/x.png"], 1, "FileError: /proc/x.png cannot be"),
         (["tables", "neuron"], 1, "TableError: No table 'neuron'"),
         (["chart", "corelations"], 1, "Did you mean 'correlations'"),
         (["chart", "correlations", "-o", "x.gif"], 1, "must end in one of"),

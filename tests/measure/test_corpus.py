@@ -127,6 +127,7 @@ def bad(tmp_path: Path, name: str, content: bytes) -> Path:
         ("latin.txt", b"w1 caf" + b"\xe9 w2", r"latin.txt is not UTF-8: byte 6 is 0xe9"),
         ("broken.jsonl", b'{"text": "w1"}\n{"text"\n', r"broken.jsonl, line 2: not JSON"),
         ("field.jsonl", b'{"content": "w1"}\n', r"line 1: no field 'text'"),
+        ("half.jsonl", b'{"text": "w1 \\ud800"}', r"line 1: character 3 is half of a surrogate"),
         ("torn.parquet", b"PAR1 no parquet", r"torn.parquet is not a Parquet file"),
         ("empty.txt", b"", r"0 tokens.* at least 1,000"),
         ("tiny.txt", b"w1 w2 w3", r"3 tokens.* at least 1,000 are needed.\nName more text"),
@@ -145,7 +146,48 @@ def test_what_is_not_there_and_what_is_too_little_is_said(sources: Path, tmp_pat
     with pytest.raises(CorpusError, match=r"2,\d\d\d tokens can be counted, 50,000 were asked for"):
         prepared(plan(sources, tokens=50_000))
     assert prepared(plan(sources, tokens=50_000, at_most=True)).n_counted > 2_000
+    with pytest.raises(CorpusError, match="50,000 were asked for"):
+        prepared(plan(sources, tokens=50_000))
     no_text = tmp_path / "other.parquet"
     pq.write_table(pa.table({"body": ["w1"]}), no_text)
     with pytest.raises(CorpusError, match="has no column 'text'; it has body"):
         prepared(plan(no_text))
+
+
+def test_a_damaged_cache_is_made_again(sources: Path) -> None:
+    first = prepared(plan(sources))
+    expected = first.tokens.copy()
+    path = first.folder / "tokens.arrow"
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:100])
+    assert np.array_equal(prepared(plan(sources)).tokens, expected)
+
+
+def test_a_damaged_page_of_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "page.parquet"
+    pq.write_table(
+        pa.table({"text": ["w1 w2"] * 1000}), path, compression="none", use_dictionary=False
+    )
+    content = bytearray(path.read_bytes())
+    content[100:2_000] = b"\xff" * 1_900
+    path.write_bytes(content)
+    with pytest.raises(CorpusError, match=r"page.parquet is not a Parquet file, or damaged"):
+        prepared(plan(path))
+
+
+def test_a_missing_source_is_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_text('{"text": "w1", "source": null}')
+    assert [document.source for document in read_documents(corpus_files((str(path),)))] == ["some"]
+
+
+def test_a_long_text_is_tokenised_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("\n".join(f"w{number % 60} w1" for number in range(2_000)))
+    whole = prepared(plan(path)).tokens
+    monkeypatch.setattr(corpus, "LONGEST_PIECE", 100)
+    path.write_text(path.read_text() + "\n")  # another file, so that it is tokenised again
+    assert np.array_equal(np.sort(prepared(plan(path)).tokens, axis=0), np.sort(whole, axis=0))

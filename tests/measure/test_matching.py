@@ -11,9 +11,10 @@ from torch import Tensor
 from neurontab.measure.baselines import Draws, baselines
 from neurontab.measure.columns import Columns
 from neurontab.measure.family import Family, LayerFacts, Place, place_pairs
-from neurontab.measure.matching import antimatches, layer_similarity, matches, twins
+from neurontab.measure.matching import Comparison, compare, twins
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.rotation import rotation
+from neurontab.measure.similarity import own_norms
 
 N = 4_000
 WIDTHS = {"a": [5, 7], "b": [6, 8, 4]}
@@ -55,6 +56,11 @@ def family_of(
     return Family(layers, sums, N, two_sided=two_sided)
 
 
+def compared(family: Family, k: int = 3) -> Comparison:
+    """The two models compared."""
+    return compare(family, "a", "b", k=k, own=own_norms(family))
+
+
 def obvious(activations: dict[Place, Tensor], model: str, other: str) -> dict[Any, list[Any]]:
     """For each neuron of a model every correlation with the other's, (corr, layer, neuron)."""
     units = {
@@ -81,7 +87,7 @@ def rows(columns: Columns, *names: str) -> list[Any]:
 def test_matches_are_the_highest_correlations_in_both_directions(
     activations: dict[Place, Tensor], direction: tuple[str, str]
 ) -> None:
-    both = matches(family_of(activations), "a", "b", 3)
+    both = compared(family_of(activations)).matches
     found = both[direction == ("b", "a")]
     expected = []
     for (layer, neuron), correlations in sorted(obvious(activations, *direction).items()):
@@ -95,7 +101,7 @@ def test_matches_are_the_highest_correlations_in_both_directions(
 def test_the_reverse_rank_is_the_rank_seen_from_the_other_side(
     activations: dict[Place, Tensor],
 ) -> None:
-    forward, backward = matches(family_of(activations), "a", "b", 3)
+    forward, backward = compared(family_of(activations)).matches
     names = ("layer", "neuron", "other_layer", "other_neuron")
     seen = {
         (c, d, a, b): rank
@@ -110,7 +116,7 @@ def test_the_reverse_rank_is_the_rank_seen_from_the_other_side(
 def test_units_without_support_are_nobodys_match(activations: dict[Place, Tensor]) -> None:
     dead = frozenset({(Place("a", 1), 2), (Place("b", 0), 4)})
     family = family_of(activations, dead=dead)
-    forward, backward = matches(family, "a", "b", 10)
+    forward, backward = compared(family, 10).matches
     for columns, model, other in ((forward, "a", "b"), (backward, "b", "a")):
         own = {(Place(model, layer), j) for layer, j in rows(columns, "layer", "neuron")}
         partners = {
@@ -137,7 +143,7 @@ def test_twins_are_the_best_in_the_same_model_but_itself(activations: dict[Place
 
 
 def test_antimatches_are_the_lowest_correlations(activations: dict[Place, Tensor]) -> None:
-    forward, backward = antimatches(family_of(activations), "a", "b")
+    forward, backward = compared(family_of(activations)).antimatches
     for columns, model, other in ((forward, "a", "b"), (backward, "b", "a")):
         lowest = {key: min(corrs) for key, corrs in obvious(activations, model, other).items()}
         found = {
@@ -153,8 +159,8 @@ def test_gated_units_match_by_absolute_correlation(activations: dict[Place, Tens
     flipped = dict(activations)
     flipped[Place("b", 1)] = -activations[Place("b", 1)]
     names = ("layer", "neuron", "rank", "other_layer", "other_neuron")
-    plain, _ = matches(family_of(activations, two_sided=True), "a", "b", 4)
-    turned, _ = matches(family_of(flipped, two_sided=True), "a", "b", 4)
+    plain, _ = compared(family_of(activations, two_sided=True), 4).matches
+    turned, _ = compared(family_of(flipped, two_sided=True), 4).matches
     assert rows(plain, *names) == rows(turned, *names)
     assert plain["corr"] == pytest.approx(turned["corr"], abs=3e-6)
     assert plain["corr"].min() > 0
@@ -163,7 +169,7 @@ def test_gated_units_match_by_absolute_correlation(activations: dict[Place, Tens
         values = activations[Place("a", layer)][:, neuron], activations[Place("b", at)][:, j]
         exact = np.corrcoef(values[0].double().numpy(), values[1].double().numpy())[0, 1]
         assert sign * corr == pytest.approx(exact, abs=3e-6), rank
-    assert not len(antimatches(family_of(activations, two_sided=True), "a", "b")[0]["corr"])
+    assert not len(compared(family_of(activations, two_sided=True)).antimatches[0]["corr"])
 
 
 @pytest.mark.parametrize("matrix", ["haar", "gaussian-rows"])
@@ -206,7 +212,7 @@ def test_a_rotation_is_orthogonal_seeded_and_uniform() -> None:
 
 
 def test_cka_is_that_of_centred_gram_matrices(activations: dict[Place, Tensor]) -> None:
-    found = layer_similarity(family_of(activations), "a", "b")
+    found = compared(family_of(activations)).layer_similarity[0]
     for layer, at, cka, standardised in rows(
         found, "layer", "other_layer", "cka", "cka_standardised"
     ):
@@ -217,3 +223,17 @@ def test_cka_is_that_of_centred_gram_matrices(activations: dict[Place, Tensor]) 
                 (p.T @ q).square().sum() for p, q in ((one, two), (one, one), (two, two))
             )
             assert value == pytest.approx((cross / (own * other).sqrt()).item(), abs=3e-6)
+
+
+def test_the_baseline_of_a_layer_of_copies_is_no_more_than_one() -> None:
+    """Where all units are alike, most rotated units are rounding noise."""
+    random = torch.Generator().manual_seed(0)
+    alike = torch.randn(N, 1, generator=random).repeat(1, 8) * torch.linspace(1, 3, 8)
+    activations = {
+        Place(model, layer): alike[:, :width] + 1e-7 * torch.randn(N, width, generator=random)
+        for model, widths in WIDTHS.items()
+        for layer, width in enumerate(widths)
+    }
+    found = baselines(family_of(activations), "b", Draws(20, "haar", 0))["a"]
+    assert np.abs(found["corr"]).max() <= 1
+    assert found["corr"].min() > 0.9

@@ -6,14 +6,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import normalizers
 from transformer_lens import TransformerBridge
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from neurontab.errors import ModelError
-from neurontab.measure.models import LanguageModel
+from neurontab.measure.models import SUPPORTED, LanguageModel
 from neurontab.measure.sources import folder_of, parse_source, parse_sources
 from neurontab.measure.vocabulary import shared_digest
 
@@ -52,22 +56,71 @@ def test_a_basis_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
         model.check_basis(tokens)
 
 
-def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path) -> None:
-    def unusual(copy: tiny.Model) -> None:
-        for name, parameter in copy.named_parameters():
-            if "ln_" in name or "bias" in name:
-                parameter.add_(0.3 * torch.randn_like(parameter))
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": 2, "n_embd": 16, "n_inner": 24, "n_head": 2, "n_positions": 32},
+    "gpt_neox": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "llama": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "mistral": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "qwen2": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+}
 
-    made = tiny.copied(tiny.model(0), unusual)
-    folder = tiny.save(made, tmp_path / "m")
+
+def of_kind(kind: str, folder: Path) -> Path:
+    """A random model of an architecture, no norm or bias of which is at its initial value."""
+    settings: dict[str, Any] = {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 0}
+    if kind != "gpt2":
+        settings |= {"num_attention_heads": 2, "max_position_embeddings": 32}
+    if kind in ("llama", "mistral", "qwen2"):
+        settings |= {"num_key_value_heads": 1}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **SHAPES[kind], **settings)
+    made = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "norm" in name or "ln_" in name or "bias" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return tiny.save(made, folder)
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path, kind: str) -> None:
+    folder = of_kind(kind, tmp_path / kind)
     model = loaded(folder)
+    assert model.facts.architecture in SUPPORTED
+    model.check_basis(torch.randint(2, 60, (2, 20)))
     bridge = TransformerBridge.boot_transformers(str(folder), device="cpu")
     bridge.enable_compatibility_mode(disable_warnings=True)
     for layer in range(2):
         ours, theirs = model.weights(layer), bridge.blocks[layer].mlp
         assert torch.allclose(ours.w_in.T.float(), theirs.W_in, atol=1e-6)
         assert torch.allclose(ours.w_out.float(), theirs.W_out, atol=1e-6)
-        assert torch.allclose(ours.b_in.float(), theirs.b_in, atol=1e-6)
+        if theirs.b_in is not None:
+            assert torch.allclose(ours.b_in.float(), theirs.b_in, atol=1e-6)
+        assert (ours.w_gate is not None) == model.facts.gated == (kind not in ("gpt2", "gpt_neox"))
+        if ours.w_gate is not None:
+            assert torch.allclose(ours.w_gate.T.float(), theirs.W_gate, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", [["GemmaForCausalLM"], ["LlavaModel"], None, []])
+def test_an_architecture_that_nobody_has_checked_is_refused(
+    tmp_path: Path, architecture: list[str] | None
+) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": architecture}))
+    with pytest.raises(ModelError, match=r"the architecture .*\nSupported are GPT2LMHead"):
+        loaded(folder)
+
+
+def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    weights = load_file(folder / "model.safetensors")
+    for name in ("transformer.h.1.ln_2.weight", "transformer.h.1.mlp.c_fc.bias"):
+        del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    model = loaded(folder)
+    with pytest.raises(ModelError, match=r"lack transformer.h.1.ln_2.weight, transformer.h.1.mlp"):
+        model.check_basis(torch.randint(2, 60, (2, 20)))
 
 
 @pytest.mark.parametrize(
@@ -92,6 +145,8 @@ def test_folders_may_hold_any_sign_and_names_are_unique(tmp_path: Path) -> None:
     assert parse_source(f"a={odd}").source == str(odd)
     with pytest.raises(ModelError, match=r"cannot be a model's name.*\n.*--model NAME="):
         parse_source("my model")
+    with pytest.raises(ModelError, match="cannot be a model's name"):
+        parse_source("a--b=org/m")
     with pytest.raises(ModelError, match="Several models are called m"):
         parse_sources(("org/m", "other/m"))
 
@@ -182,6 +237,10 @@ def test_tokenizers_that_differ_are_told_apart_by_size_and_entry(tmp_path: Path)
         shared_digest(tokenizers)
     del tokenizers["c"]
     assert len(shared_digest(tokenizers)) == 64
+    tokenizers["d"] = tiny.tokenizer().backend_tokenizer
+    tokenizers["d"].normalizer = normalizers.Lowercase()
+    with pytest.raises(ModelError, match="62 and 62, alike, but not in normalizer"):
+        shared_digest(tokenizers)
 
 
 def test_a_tokenizer_larger_than_its_model_is_refused(tmp_path: Path) -> None:

@@ -58,6 +58,12 @@ SHAPE = """
     a     0     1      false
     a     0     2      true
 """
+MODELS = """
+    model d_model
+    a     8
+    b     8
+    c     8
+"""
 TWINS = """
     model layer neuron rank other_layer other_neuron corr
     a     0     0      1    0           1            0.8
@@ -75,6 +81,7 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
     found = run(
         "universality",
         columns,
+        models=MODELS,
         activation_shape=SHAPE,
         matches=MATCHES,
         baselines=BASELINES,
@@ -90,12 +97,37 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
 
 
 def test_a_threshold_moves_the_label_alone(run: Callable[..., pl.DataFrame]) -> None:
-    tables = {"activation_shape": SHAPE, "matches": MATCHES, "baselines": BASELINES, "twins": TWINS}
+    tables = {"models": MODELS, "activation_shape": SHAPE, "twins": TWINS}
+    tables |= {"matches": MATCHES, "baselines": BASELINES}
     columns = "neuron is_universal n_partners_universal is_universal_strict n_twins"
     low = run("universality", columns, thresholds={"threshold": 0.25, "twin_corr": 0.9}, **tables)
     assert low.rows() == [(0, True, 2, True, 0), (1, True, 2, True, 0), (2, False, 0, False, 0)]
     high = run("universality", columns, thresholds={"threshold": 0.57}, **tables)
     assert high["is_universal"].to_list() == [True, False, False]
+
+
+def test_strict_means_every_other_model_also_one_without_a_match(
+    run: Callable[..., pl.DataFrame],
+) -> None:
+    """Model c has nothing to match with: the mean is over b alone, nothing is strict or mutual."""
+    only_b = [
+        "\n".join(line for line in table.splitlines() if " c " not in line)
+        for table in (MATCHES, BASELINES)
+    ]
+    found = run(
+        "universality",
+        "neuron is_universal n_partners_universal is_universal_strict is_mutual",
+        models=MODELS,
+        activation_shape=SHAPE,
+        matches=only_b[0],
+        baselines=only_b[1],
+        twins=TWINS,
+    )
+    assert found.rows() == [
+        (0, True, 1, False, False),
+        (1, True, 1, False, False),
+        (2, False, 0, False, None),
+    ]
 
 
 def test_the_shape_of_an_activation_is_that_of_numpy(drawn: Drawn) -> None:
@@ -136,7 +168,7 @@ def test_support_is_the_number_of_tokens_that_a_unit_is_active_on(
         fourth = p * (1 - p) ** 4 + (1 - p) * p**4
         rows.append(f"a 0 {neuron} post {n} {n * p * (1 - p)} {n * fourth} 0 1")
     rows += [f"a 0 4 pre {n} 1 1 -9 1", f"a 0 4 post {n} {n * 1e-13} {n * 3e-26} 0 1e-6"]
-    rows += [f"a 0 5 pre {n} 0 0 -1 -1", f"a 0 5 post {n} 0 0 -0.2 -0.2"]
+    rows += [f"a 0 5 pre {n} {n * 1e-15} {n * 3e-30} -1 -1", f"a 0 5 post {n} 0 0 -0.2 -0.2"]
     found = run(
         "activation_shape", "neuron support low_support skew", activation_moments="\n".join(rows)
     )
@@ -173,25 +205,25 @@ def test_the_shape_of_weights_is_that_of_numpy(drawn: Drawn) -> None:
 def test_twin_groups_are_the_connected_parts_of_universal_twins(
     run: Callable[..., pl.DataFrame],
 ) -> None:
-    """A chain of 20 twins is one group; a weak twin and a plain neuron are not in it."""
-    chain = [(0, unit, 0, unit + 1, 0.71) for unit in range(19)]
-    others = [(0, 19, 0, 30, 0.69), (0, 5, 0, 40, 0.9), (1, 0, 1, 1, 0.8), (0, 0, 1, 50, 0.9)]
+    """A chain of 100 twins is one group; a weak twin and a plain neuron are not in it."""
+    chain = [(0, unit, 0, unit + 1, 0.71) for unit in range(99)]
+    others = [(0, 99, 0, 130, 0.69), (0, 5, 0, 140, 0.9), (1, 0, 1, 1, 0.8), (0, 0, 1, 50, 0.9)]
     twins = ["model layer neuron rank other_layer other_neuron corr"]
     twins += [
         f"a {a} {b} {rank} {c} {d} {r}" for rank, (a, b, c, d, r) in enumerate(chain + others, 1)
     ]
     universal = ["model layer neuron is_universal"]
-    units = [(0, unit) for unit in range(20)] + [(0, 30), (1, 0), (1, 1), (1, 7)]
+    units = [(0, unit) for unit in range(100)] + [(0, 130), (1, 0), (1, 1), (1, 7)]
     universal += [f"a {layer} {unit} true" for layer, unit in units]
-    universal += ["a 0 40 false", "a 1 50 false"]
+    universal += ["a 0 140 false", "a 1 50 false"]
     found = run(
         "twin_groups",
         "layer neuron group_layer group_neuron group_size",
         universality="\n".join(universal),
         twins="\n".join(twins),
     )
-    expected = [(0, unit, 0, 0, 20) for unit in range(20)]
-    expected += [(0, 30, 0, 30, 1), (1, 0, 1, 0, 2), (1, 1, 1, 0, 2), (1, 7, 1, 7, 1)]
+    expected = [(0, unit, 0, 0, 100) for unit in range(100)]
+    expected += [(0, 130, 0, 130, 1), (1, 0, 1, 0, 2), (1, 1, 1, 0, 2), (1, 7, 1, 7, 1)]
     assert found.rows() == expected
 
 

@@ -108,3 +108,15 @@ def test_thresholds_are_checked_by_name_and_type() -> None:
     ):
         QUERIES["universality"](frames, threshold="x")
     assert QUERIES["universality"](frames, threshold=1).collect().is_empty()
+
+
+def test_a_folder_of_queries_is_checked_as_a_whole(tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match=r"No folder of queries .*nowhere"):
+        discover(tmp_path / "nowhere")
+    with pytest.raises(QueryError, match=r"broken.py cannot be imported: SyntaxError"):
+        discover(own(tmp_path, "broken", "def"))
+    (tmp_path / "broken.py").unlink()
+    for name in ("matches", "neurons"):
+        with pytest.raises(QueryError, match=f"there is a table '{name}' already"):
+            discover(own(tmp_path, name, GOOD))
+        (tmp_path / f"{name}.py").unlink()

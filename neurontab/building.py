@@ -12,7 +12,7 @@ from pathlib import Path
 
 from neurontab import manifest
 from neurontab.config import BuildConfig
-from neurontab.derive import derive
+from neurontab.derive import definitions, derive, rederive
 from neurontab.export import (
     Writer,
     family_of,
@@ -22,7 +22,7 @@ from neurontab.export import (
     write_moments,
     write_weights,
 )
-from neurontab.folder import begun, claimed
+from neurontab.folder import begun, claimed, refuse_if_read_from
 from neurontab.manifest import Derivation, Manifest
 from neurontab.measure import corpus
 from neurontab.measure.baselines import Draws
@@ -58,19 +58,19 @@ def build(
     check(queries)
     prepared = prepare(config, clock)
     folder = folder or default_folder(config)
+    refuse_if_read_from(folder, config)
     with claimed(folder, prepared.fingerprint, fresh=fresh) as finished:
-        if finished:
-            return Run(folder)
-        on_plan(prepared.plan)
-        prepared.plan.refuse_if_too_large(folder, prepared.device)
-        for model in prepared.models:
-            model.check_basis(prepared.corpus.batch(0, 2))
-        with begun(folder, prepared.settings()):
-            measure(prepared, queries, folder, clock)
-            with clock.stage("tables", 1, "runs"):
-                how = derive(folder, queries, {}, prepared.run_id)
-            finish(prepared, how, folder, queries_folder, command, clock)
-    return Run(folder)
+        if not finished:
+            on_plan(prepared.plan)
+            prepared.plan.refuse_if_too_large(folder, prepared.device)
+            for model in prepared.models:
+                model.check_basis(prepared.corpus.batch(0, 2))
+            with begun(folder, prepared.settings()):
+                measure(prepared, queries, folder, clock)
+                with clock.stage("tables", 1, "runs"):
+                    how = derive(folder, queries, {}, prepared.run_id)
+                finish(prepared, how, folder, queries_folder, command, clock)
+    return _up_to_date(Run(folder, queries_folder), queries)
 
 
 def measure(
@@ -144,6 +144,14 @@ def default_folder(config: BuildConfig, file: Path | None = None) -> Path:
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     shared = "".join(letters[0] for letters in alike).strip("._@-")
     return RUNS / (shared or "family")
+
+
+def _up_to_date(run: Run, queries: dict[str, Query]) -> Run:
+    """A finished run, its derived tables written again when definitions have changed since."""
+    used = {name: how.thresholds for name, how in run.manifest.queries.items() if name in queries}
+    wanted = definitions(queries, used)
+    same = all(run.manifest.queries.get(name) == how for name, how in wanted.items())
+    return run if same else rederive(run, used)
 
 
 def _sums(prepared: Prepared, stage: Stage) -> Sums:
