@@ -26,6 +26,7 @@ from neurontab.folder import begun, claimed, refuse_if_read_from
 from neurontab.manifest import Derivation, Manifest
 from neurontab.measure import corpus
 from neurontab.measure.baselines import Draws
+from neurontab.measure.basis import check_basis
 from neurontab.measure.plan import Plan
 from neurontab.measure.sources import parse_sources
 from neurontab.measure.sums import Sums, sum_over
@@ -64,7 +65,7 @@ def build(
             on_plan(prepared.plan)
             prepared.plan.refuse_if_too_large(folder, prepared.device)
             for model in prepared.models:
-                model.check_basis(prepared.corpus.batch(0, 2))
+                check_basis(model, prepared.corpus.batch(0, 2))
             with begun(folder, prepared.settings()):
                 measure(prepared, queries, folder, clock)
                 with clock.stage("tables", 1, "runs"):

@@ -10,9 +10,10 @@ from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, Bui
 from neurontab.errors import ConfigError, ModelError
 from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
-from neurontab.measure.corpus import Corpus, CorpusPlan
+from neurontab.measure.corpus import Corpus
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
+from neurontab.measure.sequences import CorpusPlan
 from neurontab.measure.sources import parse_sources
 from neurontab.measure.vocabulary import newline_ids, shared_digest
 from neurontab.progress import Progress

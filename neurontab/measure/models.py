@@ -15,12 +15,13 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformer_lens import TransformerBridge
 from transformer_lens.model_bridge.exceptions import StopAtLayerException
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from neurontab.errors import ModelError
 from neurontab.files import sha256_of
 from neurontab.measure.sources import ModelSource, folder_of, weight_files
+from neurontab.measure.vocabulary import n_ids
 from neurontab.measure.weights import MlpWeights, Norm, fold
 
 Activations = Float[Tensor, "sequence position neuron"]
@@ -35,7 +36,6 @@ SUPPORTED = (
     "MistralForCausalLM",
     "Qwen2ForCausalLM",
 )
-BASIS_TOLERANCE = 1e-4  # of the largest value, in float32
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class LanguageModel:
         self.folder = folder_of(source)
         self.device = device
         _refuse_unsupported(self.folder)
-        self._bridge = _boot(self.folder, device)
+        self.bridge = _boot(self.folder, device)
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
         self.facts = self._facts(source)
-        if self.tokenizer.get_vocab_size() > self.facts.d_vocab:
+        if n_ids(self.tokenizer) > self.facts.d_vocab:
             raise ModelError(
-                f"{source.name}: the tokenizer has {self.tokenizer.get_vocab_size():,} tokens, the "
-                f"model {self.facts.d_vocab:,}.\nGive the model the tokenizer it was trained with."
+                f"{source.name}: the tokenizer has {n_ids(self.tokenizer):,} tokens, the model "
+                f"{self.facts.d_vocab:,}.\nGive the model the tokenizer it was trained with."
             )
 
     @property
@@ -117,14 +117,14 @@ class LanguageModel:
         for layer in range(self.facts.n_layers):
             hooks.append((f"blocks.{layer}.mlp.hook_pre", keep(layer)))
             hooks.append((f"blocks.{layer}.mlp.hook_post", hand_over(layer)))
-        self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+        self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
 
     def weights(self, layer: int) -> MlpWeights:
         """The weights of a layer's neurons, folded and centred as the architecture allows.
 
         Raises ModelError where one is not a finite number.
         """
-        mlp = self._bridge.blocks[layer].mlp
+        mlp = self.bridge.blocks[layer].mlp
         gate = mlp.W_gate if self.facts.gated else None
         bias = mlp.b_in
         zero = torch.zeros(self.facts.d_mlp, dtype=torch.float64, device=self.device)
@@ -144,76 +144,17 @@ class LanguageModel:
             )
         return weights
 
-    @torch.inference_mode()
-    def check_basis(self, tokens: Int[Tensor, "sequence position"]) -> None:
-        """Holds the hooks against the model itself: widths, MLP outputs, logits.
-
-        Raises ModelError when the activations would not be what the tables say they are.
-        """
-        posts: dict[int, Activations] = {}
-        outputs: dict[int, Tensor] = {}
-        hooks: list[tuple[str, Callable[[Tensor, Any], None]]] = []
-        for layer in range(self.facts.n_layers):
-            hooks.append((f"blocks.{layer}.mlp.hook_post", _saver(posts, layer)))
-            hooks.append((f"blocks.{layer}.mlp.hook_out", _saver(outputs, layer)))
-        logits = self._bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks)
-        for layer in range(self.facts.n_layers):
-            self._check_layer(layer, posts.get(layer), outputs.get(layer))
-        original = self._original()
-        self._check_equal("logits", logits, original(tokens.to(self.device)).logits)
-
-    def _check_layer(self, layer: int, post: Tensor | None, output: Tensor | None) -> None:
-        if post is None or output is None or post.shape[-1] != self.facts.d_mlp:
-            found = "nothing" if post is None else f"width {post.shape[-1]}"
-            raise ModelError(
-                f"{self.facts.model}: layer {layer} has no MLP neurons that can be read: found "
-                f"{found}, expected width {self.facts.d_mlp}.\n"
-                "Its architecture is not supported."
-            )
-        mlp = self._bridge.blocks[layer].mlp
-        bias = 0 if mlp.b_out is None else mlp.b_out
-        self._check_equal(f"layer {layer}: MLP output", post @ mlp.W_out + bias, output)
-
-    def _check_equal(self, what: str, found: Tensor, expected: Tensor) -> None:
-        if not torch.isfinite(expected).all():
-            return  # Not a matter of the basis; the stream names model, layer and token.
-        error = ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-30)).item()
-        if not error <= BASIS_TOLERANCE:
-            raise ModelError(
-                f"{self.facts.model}: {what} differs from Hugging Face's by {error:.1e} of the "
-                f"largest value, more than {BASIS_TOLERANCE:.0e}.\n"
-                "Its architecture is not supported by this version of transformer_lens."
-            )
-
-    def _original(self) -> Any:
-        """The model as Hugging Face loads it. Raises ModelError when weights are missing."""
-        answer: Any = AutoModelForCausalLM.from_pretrained(
-            self.folder,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            weights_only=True,
-            output_loading_info=True,
-        )
-        original, report = answer
-        missing = sorted({*report["missing_keys"], *map(str, report["mismatched_keys"])})
-        if missing:
-            raise ModelError(
-                f"{self.name}: the weight files lack {', '.join(missing[:3])}"
-                f"{' and others' if missing[3:] else ''}.\nSave the whole model again."
-            )
-        return original.eval().to(self.device)
-
     def _norm(self, layer: int) -> Norm:
-        norm = self._bridge.blocks[layer].ln2
+        norm = self.bridge.blocks[layer].ln2
         bias = getattr(norm, "b", None)
         return Norm(
             gain=norm.w.detach().double(),
             bias=None if bias is None else bias.detach().double(),
-            centres=str(self._bridge.cfg.normalization_type).startswith("LN"),
+            centres=str(self.bridge.cfg.normalization_type).startswith("LN"),
         )
 
     def _facts(self, source: ModelSource) -> ModelFacts:
-        config = self._bridge.cfg
+        config = self.bridge.cfg
         return ModelFacts(
             model=source.name,
             source=str(self.folder.resolve()) if source.is_folder else source.source,
@@ -227,7 +168,7 @@ class LanguageModel:
             n_ctx=config.n_ctx,
             activation=str(config.act_fn),
             gated=bool(config.gated_mlp),
-            tied=bool(self._bridge.original_model.config.tie_word_embeddings),
+            tied=bool(self.bridge.original_model.config.tie_word_embeddings),
             weight_processing=self._norm(0).description,
             sha256=sha256_of(*weight_files(self.folder)),
         )
@@ -276,7 +217,3 @@ def _boot(folder: Path, device: torch.device) -> Any:
             "It must be a complete model of a supported architecture; code that comes with a model "
             "and unrestricted pickles are never run."
         ) from error
-
-
-def _saver(into: dict[int, Tensor], layer: int) -> Callable[[Tensor, Any], None]:
-    return lambda values, hook: into.__setitem__(layer, values)

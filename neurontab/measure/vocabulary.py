@@ -39,7 +39,7 @@ def rules_of(tokenizer: Tokenizer) -> dict[str, Any]:
 def first_difference(one: Tokenizer, other: Tokenizer) -> str:
     """Sizes of two vocabularies and the lowest token id at which they differ."""
     sizes = f"vocabularies of {one.get_vocab_size():,} and {other.get_vocab_size():,}"
-    for token_id in range(max(one.get_vocab_size(), other.get_vocab_size())):
+    for token_id in range(max(n_ids(one), n_ids(other))):
         entries = one.id_to_token(token_id), other.id_to_token(token_id)
         if entries[0] != entries[1]:
             return f"{sizes}; token {token_id} is {entries[0]!r} and {entries[1]!r}."
@@ -48,16 +48,21 @@ def first_difference(one: Tokenizer, other: Tokenizer) -> str:
     return f"{sizes}, alike, but not in {', '.join(differ)}."
 
 
+def n_ids(tokenizer: Tokenizer) -> int:
+    """One more than the highest token id; ids may have gaps."""
+    return max(tokenizer.get_vocab().values()) + 1
+
+
 def newline_ids(tokenizer: Tokenizer) -> set[int]:
     """The tokens that are a single newline."""
-    return {i for i in range(tokenizer.get_vocab_size()) if tokenizer.decode([i]) == "\n"}
+    return {i for i in range(n_ids(tokenizer)) if tokenizer.decode([i]) == "\n"}
 
 
 def vocabulary(
     tokenizer: Tokenizer, special_ids: list[int], counts: npt.NDArray[np.int64]
 ) -> Columns:
     """Table `vocabulary`: every token of the tokenizer with its count in the corpus."""
-    ids = np.arange(tokenizer.get_vocab_size(), dtype=np.int32)
+    ids = np.arange(n_ids(tokenizer), dtype=np.int32)
     special = set(special_ids)
     texts = [tokenizer.decode([i], skip_special_tokens=False) for i in ids.tolist()]
     spell = _byte_level if "ByteLevel" in json.dumps(rules_of(tokenizer)) else _sentence_piece

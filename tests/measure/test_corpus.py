@@ -12,8 +12,9 @@ import tiny
 
 from neurontab.errors import CorpusError
 from neurontab.measure import corpus
-from neurontab.measure.corpus import Corpus, CorpusPlan
+from neurontab.measure.corpus import Corpus
 from neurontab.measure.documents import corpus_files, read_documents
+from neurontab.measure.sequences import CorpusPlan
 from neurontab.progress import Silent
 
 TOKENIZER = tiny.tokenizer().backend_tokenizer
@@ -188,6 +189,6 @@ def test_a_long_text_is_tokenised_in_pieces(
     path = tmp_path / "long.txt"
     path.write_text("\n".join(f"w{number % 60} w1" for number in range(2_000)))
     whole = prepared(plan(path)).tokens
-    monkeypatch.setattr(corpus, "LONGEST_PIECE", 100)
+    monkeypatch.setattr("neurontab.measure.sequences.LONGEST_PIECE", 100)
     path.write_text(path.read_text() + "\n")  # another file, so that it is tokenised again
     assert np.array_equal(np.sort(prepared(plan(path)).tokens, axis=0), np.sort(whole, axis=0))

@@ -17,6 +17,7 @@ from transformer_lens import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from neurontab.errors import ModelError
+from neurontab.measure.basis import check_basis
 from neurontab.measure.models import SUPPORTED, LanguageModel
 from neurontab.measure.sources import folder_of, parse_source, parse_sources
 from neurontab.measure.vocabulary import shared_digest
@@ -44,16 +45,16 @@ def test_activations_are_those_of_the_hugging_face_model(tmp_path: Path) -> None
     assert len(found) == 4
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
-    model.check_basis(tokens)
+    check_basis(model, tokens)
 
 
 def test_a_basis_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
     model = loaded(tiny.save(tiny.model(0), tmp_path / "m"))
     tokens = torch.randint(2, 60, (2, 20))
     with torch.no_grad():
-        model._bridge.blocks[1].mlp.b_out[3] += 0.5  # the bridge now differs from the files
+        model.bridge.blocks[1].mlp.b_out[3] += 0.5  # the bridge now differs from the files
     with pytest.raises(ModelError, match="differs from Hugging Face's"):
-        model.check_basis(tokens)
+        check_basis(model, tokens)
 
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -87,7 +88,7 @@ def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path, kind:
     folder = of_kind(kind, tmp_path / kind)
     model = loaded(folder)
     assert model.facts.architecture in SUPPORTED
-    model.check_basis(torch.randint(2, 60, (2, 20)))
+    check_basis(model, torch.randint(2, 60, (2, 20)))
     bridge = TransformerBridge.boot_transformers(str(folder), device="cpu")
     bridge.enable_compatibility_mode(disable_warnings=True)
     for layer in range(2):
@@ -120,7 +121,7 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path: Path) -> None:
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     model = loaded(folder)
     with pytest.raises(ModelError, match=r"lack transformer.h.1.ln_2.weight, transformer.h.1.mlp"):
-        model.check_basis(torch.randint(2, 60, (2, 20)))
+        check_basis(model, torch.randint(2, 60, (2, 20)))
 
 
 @pytest.mark.parametrize(
