@@ -1,5 +1,6 @@
 """Planted truth: families whose matches are known beforehand, through the whole build."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,12 @@ import tiny
 import torch
 from conftest import Built
 
+from neurontab import suite
+from neurontab.building import build
+from neurontab.config import resolve
 from neurontab.run import Run
+from neurontab.suite.recipe import RECIPE
+from neurontab.suite.train import new_model
 
 KEYS = ["model", "layer", "neuron"]
 
@@ -200,10 +206,23 @@ def test_one_loud_unit_changes_nothing_else(built: Built, text: Path) -> None:
     assert drawn.filter(kind="raw", other_model="b")["change"].max() > 1e-3  # type: ignore[operator]
 
 
-def test_an_untrained_pair_has_no_universal_neuron(family: Run) -> None:
-    assert (
-        family.scan("universality").select(pl.col("is_universal").any()).collect().item() is False
+def test_an_untrained_pair_has_no_universal_neuron(tmp_path: Path) -> None:
+    """Two models of the suite's shape before training, on the suite's text."""
+    folders = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        folders.append(tmp_path / f"untrained{seed}")
+        new_model(0, RECIPE).save_pretrained(folders[-1])
+        shutil.copytree(suite.FOLDER / "tokenizer", folders[-1], dirs_exist_ok=True)
+    settings = resolve(
+        models=list(map(str, folders)),
+        corpus=[str(suite.CORPUS)],
+        tokens=8_000,
+        matching={"draws": 1},
     )
+    found = build(settings, tmp_path / "run").scan("universality").collect()
+    assert not found["is_universal"].any()
+    assert (found["excess_corr"].abs() < 0.2).all()
 
 
 def test_a_lookup_model_has_every_statistic_in_closed_form(built: Built, text: Path) -> None:
