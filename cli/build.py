@@ -47,6 +47,8 @@ def build(
 
     settings = resolve(config, preset, models=model, corpus=corpus, tokens=tokens, device=device)
     _need_extra()
+    from rich.console import Console
+
     from neurontab.building import build as build_run
     from neurontab.building import default_folder
     from neurontab.prepare import prepare
@@ -58,7 +60,7 @@ def build(
     with shown_on(sys.stderr) as progress:
         if dry_run:
             prepared = prepare(settings, progress)
-            print_plan(prepared.plan)
+            print_plan(prepared.plan, Console())
             prepared.plan.refuse_if_too_large(folder, prepared.device)
             return
         run = build_run(
@@ -68,7 +70,7 @@ def build(
             queries_folder=queries,
             command=tuple(sys.argv),
             progress=progress,
-            on_plan=lambda plan: print_plan(plan, err=True),
+            on_plan=lambda plan: print_plan(plan, progress.console),
         )
     print_summary(run)
 

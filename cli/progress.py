@@ -14,11 +14,11 @@ from neurontab import progress
 
 
 @contextmanager
-def shown_on(stream: TextIO) -> Iterator[progress.Progress]:
+def shown_on(stream: TextIO) -> Iterator["Lines | Bars"]:
     """Bars where the stream is a terminal and no CI; a line a stage otherwise."""
-    console = Console(file=stream)
+    console = Console(file=stream, highlight=False)
     if not console.is_terminal or os.environ.get("CI"):
-        yield Lines(stream)
+        yield Lines(console)
         return
     columns = (
         TextColumn("{task.description:<12}"),
@@ -27,31 +27,31 @@ def shown_on(stream: TextIO) -> Iterator[progress.Progress]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as bars:
-        yield Bars(bars)
+        yield Bars(bars, console)
 
 
 class Lines:
     """Writes a line when a stage begins, and another when it ends."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, console: Console) -> None:
+        self.console = console
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[progress.Stage]:
         """Runs the stage."""
         size = f" of {total:,} {unit}" if total else ""
-        print(f"{name}{size} …", file=self._stream, flush=True)
+        print(f"{name}{size} …", file=self.console.file, flush=True)
         started = time.monotonic()
         yield progress.Silent()
         seconds = time.monotonic() - started
-        print(f"{name} done in {seconds:.1f} s", file=self._stream, flush=True)
+        print(f"{name} done in {seconds:.1f} s", file=self.console.file, flush=True)
 
 
 class Bars:
     """A bar for every stage."""
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
+    def __init__(self, bars: Progress, console: Console) -> None:
+        self._bars, self.console = bars, console
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[progress.Stage]:

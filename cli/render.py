@@ -29,10 +29,10 @@ def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | Non
         Console(stderr=True).print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
 
 
-def print_plan(plan: "Plan", *, err: bool = False) -> None:
+def print_plan(plan: "Plan", console: Console) -> None:
     """What a build will cost."""
     for line in plan.lines():
-        Console(stderr=err, highlight=False).print(Text(line))
+        console.print(Text(line))
 
 
 def print_summary(run: "Run") -> None:
