@@ -13,15 +13,6 @@ from pathlib import Path
 from neurontab import manifest
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
-from neurontab.export import (
-    Writer,
-    family_of,
-    match_steps,
-    write_matches,
-    write_models,
-    write_moments,
-    write_weights,
-)
 from neurontab.folder import begun, claimed, refuse_if_read_from
 from neurontab.manifest import Derivation, Manifest
 from neurontab.measure import corpus
@@ -34,6 +25,15 @@ from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Progress, Silent, Stage
 from neurontab.run import RUNS, Run
 from neurontab.tables.query import Query, check, discover
+from neurontab.writing import (
+    Writer,
+    family_of,
+    match_steps,
+    write_matches,
+    write_models,
+    write_moments,
+    write_weights,
+)
 
 PACKAGES = ("neurontab", "polars", "pyarrow", "torch", "transformer_lens", "transformers")
 
@@ -68,8 +68,9 @@ def build(
                 check_basis(model, prepared.corpus.batch(0, 2))
             with begun(folder, prepared.settings()):
                 measure(prepared, queries, folder, clock)
-                with clock.stage("tables", 1, "runs"):
+                with clock.stage("tables", len(queries), "tables") as stage:
                     how = derive(folder, queries, {}, prepared.run_id)
+                    stage.advance(len(queries))
                 finish(prepared, how, folder, queries_folder, command, clock)
     return _up_to_date(Run(folder, queries_folder), queries)
 

@@ -97,7 +97,7 @@ def _fingerprint_in(folder: Path) -> dict[str, str] | None:
 
 
 def _refuse_other(folder: Path, there: Mapping[str, str], fingerprint: Mapping[str, str]) -> None:
-    for name in sorted({*there, *fingerprint}):
+    for name in dict.fromkeys([*fingerprint, *there]):  # settings first, then what is read
         if there.get(name) != fingerprint.get(name):
             raise RunError(
                 f"{folder} holds another build: its {name} is {there.get(name, 'not set')}, now it "

@@ -41,8 +41,8 @@ def rotated_variance(
     rotation: Float[Tensor, "rotated neuron"], covariance: Float[Tensor, "neuron neuron"]
 ) -> Float[Tensor, " rotated"]:
     """Variance of every rotated unit; 0 where it drowns in the rounding of float32 products."""
-    wide = rotation.double()
-    variance = ((wide @ covariance) * wide).sum(dim=1)
+    turned = rotation @ covariance.float()
+    variance = (turned.double() * rotation).sum(dim=1)
     return torch.where(variance > ROUNDING * covariance.trace(), variance, 0.0).float()
 
 

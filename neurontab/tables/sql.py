@@ -13,6 +13,8 @@ _READS_FILES = re.compile(
     re.IGNORECASE,
 )
 
+_CHANGES = re.compile(r"\s*(drop|create|delete|truncate|insert|update|alter)\b", re.IGNORECASE)
+
 
 def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataFrame:
     """The answer to a SQL question in Polars' dialect.
@@ -24,6 +26,8 @@ def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataF
             f"{found[0]} reads files; a question reads the run's tables only: "
             f"{', '.join(sorted(tables))}."
         )
+    if found := _CHANGES.match(text):
+        raise QueryError(f"{found[1].upper()} would change tables; a question only reads them.")
     about_all = re.search(r"\bshow\b", text, re.IGNORECASE)
     named = {n: scan() for n, scan in tables.items() if about_all or re.search(rf"\b{n}\b", text)}
     try:

@@ -31,6 +31,7 @@ def test_an_answer_is_what_the_question_asks() -> None:
         ("SELECT n.lyer FROM neurons n", "No column 'lyer' in neurons. Did you mean 'layer'?"),
         ("SELEC layer FROM neurons", "cannot be run: sql parser error: .*Line: 1, Column: 1"),
         ("", "The SQL cannot be run"),
+        ("drop table neurons", "DROP would change tables"),
         ("SELECT layer FROM neurons; DROP TABLE neurons", "one statement"),
     ],
 )
