@@ -133,12 +133,19 @@ def match_layers(matches: pl.LazyFrame) -> Chart:
 
 
 def _histogram(values: pl.LazyFrame, by: list[str]) -> pl.LazyFrame:
-    """Counts in equal bins of column `value`, whose lower edge it becomes."""
+    """Counts of column `value` in equal bins, empty ones too; `value` is a bin's lower edge."""
+    place = (pl.col("value") * BINS).floor().cast(pl.Int32).alias("bin")
+    counted = values.select(*by, place).group_by(*by, "bin").len("n")
+    bins = counted.select(
+        pl.int_range(pl.col("bin").min(), pl.col("bin").max() + 1, dtype=pl.Int32)
+    )
     return (
-        values.with_columns(value=(pl.col("value") * BINS).floor() / BINS)
-        .group_by(*by, "value")
-        .len("n")
-        .sort(*by, "value")
+        counted.select(by)
+        .unique()
+        .join(bins, how="cross")
+        .join(counted, on=[*by, "bin"], how="left")
+        .with_columns(pl.col("n").fill_null(0), value=pl.col("bin") / BINS)
+        .sort(*by, "bin")
     )
 
 

@@ -8,9 +8,12 @@ import pytest
 
 from neurontab.errors import ChartError
 from neurontab.run import Run
-from neurontab.show.charts import CHARTS, match_layers, title_of
+from neurontab.show.charts import CHARTS, correlations, match_layers, title_of
+from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.table import Table
+
+QUERIES = discover()
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -28,6 +31,18 @@ def test_every_chart_can_be_saved(family: Run, tmp_path: Path, name: str, suffix
     path = tmp_path / f"{name}.{suffix}"
     family.chart(name).save(str(path))
     assert path.stat().st_size > 1_000
+
+
+def test_the_histogram_counts_every_neuron_and_shows_empty_bins(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    table = QUERIES["universality"].table
+    rows = [f"a 0 {n} {corr} 0 0" for n, corr in enumerate((0.0, 0.1, 0.5, 0.501))]
+    text = "\n".join(["model layer neuron mean_corr mean_baseline excess_corr", *rows])
+    (data,) = correlations(drawn(table, text)).to_dict()["datasets"].values()
+    found = {row["bin"]: row["n"] for row in data if row["quantity"] == "mean_corr"}
+    assert sorted(found) == list(range(31))
+    assert {place: n for place, n in found.items() if n} == {0: 1, 6: 1, 30: 2}
 
 
 def test_the_heat_map_holds_the_shares_of_best_matches(
