@@ -1,6 +1,7 @@
 """Before anything is measured: the models are loaded, the text is tokens, the plan is known."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,8 +39,11 @@ class Prepared:
         return run_id_of(self.fingerprint)
 
     def settings(self) -> dict[str, Any]:
-        """What `config.toml` holds: the resolved config, plan and fingerprint."""
+        """What `config.toml` holds: the config with whole paths, the plan and the fingerprint."""
         resolved = self.config.model_dump(mode="json", exclude_none=True)
+        if self.config.models:
+            resolved["models"] = [model.facts.spec for model in self.models]
+        resolved["corpus"] = [str(Path(place).resolve()) for place in self.config.corpus]
         threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
         return resolved | {
             "plan": asdict(self.plan) | threads,

@@ -175,8 +175,9 @@ def test_a_build_under_way_keeps_others_out(tmp_path: Path, text: Path) -> None:
 def test_what_a_broken_build_left_is_built_again(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tiny.save(tiny.model(0), tmp_path / "a")
-    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    tiny.save(tiny.model(0), tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    settings = resolve(models=["a"], corpus=[str(text.relative_to(tmp_path))], tokens="all")
 
     def break_off(*_: object) -> None:
         raise KeyboardInterrupt
@@ -187,6 +188,7 @@ def test_what_a_broken_build_left_is_built_again(
             build(settings, tmp_path / "run")
     with pytest.raises(RunError, match=r"is not finished.\nGo on with: .*config.toml"):
         neurontab.open(tmp_path / "run")
+    monkeypatch.chdir("/")
     again = resolve(tmp_path / "run" / "config.toml")
     assert set(build(again, tmp_path / "run").tables()) == {*MEASURED, *discover()} - PAIRED
 

@@ -58,6 +58,12 @@ class ModelFacts:
     weight_processing: str
     sha256: str
 
+    @property
+    def spec(self) -> str:
+        """What names the model in a config, wherever it is read."""
+        at = f"@{self.revision}" if self.revision else ""
+        return f"{self.model}={self.source}{at}"
+
 
 class LanguageModel:
     """One loaded model of the family."""
