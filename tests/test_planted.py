@@ -1,5 +1,6 @@
 """Planted truth: families whose matches are known beforehand, through the whole build."""
 
+import copy
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from conftest import Built
 from neurontab import suite
 from neurontab.building import build
 from neurontab.config import resolve
+from neurontab.errors import ModelError
 from neurontab.run import Run
 from neurontab.suite.recipe import RECIPE
 from neurontab.suite.train import new_model
@@ -243,6 +245,8 @@ def test_a_lookup_model_has_every_statistic_in_closed_form(built: Built, text: P
     assert shape["kurt"].to_numpy() == pytest.approx(share @ deviation**4 / variance**2, rel=1e-4)
     assert shape["sparsity"].to_numpy() == pytest.approx(share @ (pre["a"] > 0), abs=1e-6)
     assert shape["bos_activation"].to_numpy() == pytest.approx(pre["a"][0], abs=1e-5)
+    bos_z = (pre["a"][0] - mean) / np.sqrt(variance)
+    assert shape["bos_z"].to_numpy() == pytest.approx(bos_z, abs=1e-4)
 
     centred = {name: values - share @ values for name, values in post.items()}
     covariance = (centred["a"] * share[:, None]).T @ centred["b"]
@@ -263,3 +267,49 @@ def activations(made: tiny.Model) -> tuple[np.ndarray, np.ndarray]:
     post = block.mlp.act(pre)
     block.float()
     return pre.detach().numpy(), post.detach().numpy()
+
+
+def test_a_gated_unit_matches_its_mirror_image_with_a_sign(built: Built, text: Path) -> None:
+    """Turning the signs of a unit's up and down vectors changes nothing that a model computes."""
+    made = tiny.of_kind("llama")
+    turned = [0, 5, 11]
+    mirrored = copy.deepcopy(made)
+    with torch.no_grad():
+        for layer in mirrored.model.layers:
+            layer.mlp.up_proj.weight[turned] *= -1
+            layer.mlp.down_proj.weight[:, turned] *= -1
+    tokens = torch.arange(2, 30)[None]
+    assert torch.allclose(made(tokens).logits, mirrored(tokens).logits, atol=1e-5)
+    run = built(text, a=made, b=mirrored)
+    found = best(run, "a", "b")
+    assert (found["corr"] > 1 - 1e-5).all()
+    assert found["other_neuron"].to_list() == found["neuron"].to_list()
+    expected = [-1 if neuron in turned else 1 for neuron in found["neuron"]]
+    assert found["sign"].to_list() == expected
+    assert run.scan("antimatches").collect().is_empty()
+    assert run.scan("weights").collect()["w_gate_norm"].null_count() == 0
+
+
+def test_masked_tokens_count_for_no_statistic(tmp_path: Path) -> None:
+    settings = resolve(
+        models=[str(suite.models()[0])],
+        corpus=[str(suite.CORPUS)],
+        tokens=2_000,
+        mask_newlines=True,
+    )
+    run = build(settings, tmp_path / "run")
+    newline = run.scan("vocabulary").filter(text="\n").collect()
+    assert run.manifest.masked_ids == [0, *newline["token_id"]]
+    assert newline["n"].to_list() == [0]
+    counted = run.manifest.corpus["counted"]
+    assert run.scan("vocabulary").collect()["n"].sum() == counted
+    assert run.scan("activation_moments").collect()["n"].unique().to_list() == [counted]
+    assert counted < run.manifest.corpus["sequences"] * 127
+
+
+def test_an_activation_that_overflows_after_the_function_is_named(built: Built, text: Path) -> None:
+    def overflow(copy: tiny.Model) -> None:
+        tiny.mlps(copy)[1].c_fc.bias[5] = 1e25
+
+    with pytest.raises(ModelError, match="a: post of layer 1, neuron 5 is inf at token"):
+        built(text, a=tiny.copied(tiny.model(0, activation="relu2"), overflow))

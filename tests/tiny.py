@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
 
 Model = Any  # a GPT2LMHeadModel, whose parts torch's types do not know
 WORDS = tuple(f"w{number}" for number in range(60))
@@ -47,6 +53,32 @@ def model(
         initializer_range=0.2,
     )
     return GPT2LMHeadModel(config).eval()
+
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_layer": 2, "n_embd": 16, "n_inner": 24, "n_head": 2, "n_positions": 32},
+    "gpt_neox": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "llama": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "mistral": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "qwen2": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+}
+
+
+def of_kind(kind: str) -> Model:
+    """A random model of an architecture, no norm or bias of which is at its initial value."""
+    settings: dict[str, Any] = {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 0}
+    if kind != "gpt2":
+        settings |= {"num_attention_heads": 2, "max_position_embeddings": 32}
+    if kind in ("llama", "mistral", "qwen2"):
+        settings |= {"num_key_value_heads": 1}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **SHAPES[kind], **settings)
+    made = AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if "norm" in name or "ln_" in name or "bias" in name:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    return made.eval()
 
 
 def save(made: Model, folder: Path, words: tuple[str, ...] = WORDS) -> Path:

@@ -97,6 +97,7 @@ SPLITS = {
     "one batch": [5_000],
     "even": [1_000] * 5,
     "ragged": [1, 2_999, 7, 1_993],
+    "many": [2] * 2_500,
 }
 
 
@@ -136,3 +137,14 @@ def test_a_state_is_not_changed_by_going_on() -> None:
     moments.add(values[100:])
     assert kept.n == 100
     assert kept.result()["max"].tolist() == values[:100].amax(dim=0).double().tolist()
+
+
+def test_the_standing_of_a_value_is_its_distance_in_standard_deviations() -> None:
+    values = drawn_values()
+    moments = Moments(shift_of(values))
+    moments.add(values)
+    exact = values.double().numpy()
+    found = moments.standing_of(values[3], "bos")
+    assert found["bos_activation"].tolist() == exact[3].tolist()
+    expected = (exact[3] - exact.mean(axis=0)) / exact.std(axis=0)
+    assert np.ma.getdata(found["bos_z"]) == pytest.approx(expected, rel=1e-5)

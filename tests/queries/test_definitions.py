@@ -38,6 +38,8 @@ MATCHES = """
     a     0     0      c           1    0.7  2
     a     0     1      b           1    0.9  1
     a     0     1      c           1    0.4  1
+    a     0     2      b           1    0.9  1
+    a     0     2      c           1    0.9  1
 """
 BASELINES = """
     model layer neuron other_model kind         draw corr
@@ -51,6 +53,8 @@ BASELINES = """
     a     0     1      b           standardised 0    0.1
     a     0     1      c           raw          0    0.1
     a     0     1      c           standardised 0    0.1
+    a     0     2      b           raw          0    0.1
+    a     0     2      c           raw          0    0.1
 """
 SHAPE = """
     model layer neuron low_support

@@ -1,0 +1,78 @@
+"""A family of two models as streaming would have summed it, and the obvious way in float64."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurontab.measure.columns import Columns
+from neurontab.measure.family import Family, LayerFacts, Place, place_pairs
+from neurontab.measure.matching import Comparison, compare
+from neurontab.measure.pairs import PairSums
+from neurontab.measure.similarity import own_norms
+
+N = 4_000
+WIDTHS = {"a": [5, 7], "b": [6, 8, 4]}
+
+
+def drawn_activations() -> dict[Place, Tensor]:
+    """Correlated activations of two models with layers of different widths [token, neuron]."""
+    random = torch.Generator().manual_seed(3)
+    common = torch.randn(N, 6, generator=random)
+    found = {}
+    for model, widths in WIDTHS.items():
+        for layer, width in enumerate(widths):
+            mix = torch.randn(6, width, generator=random)
+            noise = torch.randn(N, width, generator=random)
+            found[Place(model, layer)] = (common @ mix + noise).relu() + 3
+    return found
+
+
+def family_of(
+    activations: dict[Place, Tensor],
+    *,
+    dead: frozenset[tuple[Place, int]] = frozenset(),
+    two_sided: bool = False,
+) -> Family:
+    """The sums that streaming would have made."""
+    shift = {place: values[:100].mean(dim=0) for place, values in activations.items()}
+    sums = {}
+    for place, other in place_pairs({model: len(widths) for model, widths in WIDTHS.items()}):
+        x, y = activations[place] - shift[place], activations[other] - shift[other]
+        sums[place, other] = PairSums(x.shape[1], y.shape[1], torch.device("cpu"))
+        sums[place, other].add(x, y)
+    layers: dict[str, list[LayerFacts]] = {model: [] for model in WIDTHS}
+    for place, values in activations.items():
+        exact = values.double()
+        eligible = torch.tensor([(place, unit) not in dead for unit in range(values.shape[1])])
+        mean, variance = exact.mean(dim=0), exact.var(dim=0, correction=0)
+        layers[place.model].append(LayerFacts(mean - shift[place].double(), variance, eligible))
+    return Family(layers, sums, N, two_sided=two_sided)
+
+
+def compared(family: Family, k: int = 3) -> Comparison:
+    """The two models compared."""
+    return compare(family, "a", "b", k=k, own=own_norms(family))
+
+
+def obvious(activations: dict[Place, Tensor], model: str, other: str) -> dict[Any, list[Any]]:
+    """For each neuron of a model every correlation with the other's, (corr, layer, neuron)."""
+    units = {
+        name: [(layer, unit) for layer, width in enumerate(widths) for unit in range(width)]
+        for name, widths in WIDTHS.items()
+    }
+    found = {}
+    for layer, unit in units[model]:
+        x = activations[Place(model, layer)][:, unit].double().numpy()
+        found[layer, unit] = [
+            (np.corrcoef(x, activations[Place(other, at)][:, j].double().numpy())[0, 1], at, j)
+            for at, j in units[other]
+            if (model, layer, unit) != (other, at, j)
+        ]
+    return found
+
+
+def rows(columns: Columns, *names: str) -> list[Any]:
+    """Rows of the named columns."""
+    return list(zip(*(columns[name].tolist() for name in names), strict=True))
