@@ -148,3 +148,13 @@ def test_the_standing_of_a_value_is_its_distance_in_standard_deviations() -> Non
     assert found["bos_activation"].tolist() == exact[3].tolist()
     expected = (exact[3] - exact.mean(axis=0)) / exact.std(axis=0)
     assert np.ma.getdata(found["bos_z"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_sums_over_many_blocks_lose_nothing_to_a_large_one() -> None:
+    """A product of 1e8 and a thousand of 1: float32 would keep the first alone."""
+    sums = PairSums(1, 1, torch.device("cpu"))
+    sums.add(torch.full((1, 1), 1e4), torch.full((1, 1), 1e4))
+    for _ in range(1_000):
+        sums.add(torch.ones(1, 1), torch.ones(1, 1))
+    zero = torch.zeros(1, dtype=torch.float64)
+    assert sums.n * sums.result(zero, zero).item() == pytest.approx(1e8 + 1_000, abs=0.01)
