@@ -14,6 +14,7 @@ from .build import build
 from .chart import chart
 from .derive import derive
 from .info import info
+from .printable import printable
 
 STOPPED = 130
 
@@ -26,7 +27,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except NeurontabError as error:
-            typer.echo(f"{type(error).__name__}: {error}", err=True)
+            typer.echo(printable(f"{type(error).__name__}: {error}"), err=True)
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)

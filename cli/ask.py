@@ -10,6 +10,7 @@ import typer
 from neurontab.errors import QueryError
 
 from .options import RunFolder
+from .printable import printable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -94,7 +95,7 @@ def tables(
         }
         for column in table.columns
     ]
-    typer.echo(table.description)
+    typer.echo(printable(table.description))
     print_frame(pl.DataFrame(columns), limit=len(columns))
     if name in opened.queries:
         _print_thresholds(opened.queries[name])

@@ -9,6 +9,8 @@ def info(run: RunFolder = None) -> None:
     """Show what a run was made from, how, and how long it took."""
     import neurontab
 
+    from .printable import printable
+
     opened = neurontab.open(run)
     about = opened.manifest
     rows = sum(part.rows for parts in about.tables.values() for part in parts.values())
@@ -16,15 +18,15 @@ def info(run: RunFolder = None) -> None:
     facts = {
         "run": f"{opened.folder} ({about.run_id}), {about.created}",
         "command": " ".join(about.command),
-        "corpus": f"{about.corpus['counted']:,} counted tokens in {about.corpus['sequences']:,} "
-        f"sequences of {about.corpus['context']}; sha256 {about.corpus['sha256'][:12]}",
+        "corpus": f"{about.corpus.counted:,} counted tokens in {about.corpus.sequences:,} "
+        f"sequences of {about.corpus.context}; sha256 {about.corpus.sha256[:12]}",
         "tokenizer": f"sha256 {about.tokenizer[:12]}; masked ids {about.masked_ids}",
         "device": f"{about.device}; " + ", ".join(f"{k} {v}" for k, v in about.dtypes.items()),
         "stages": ", ".join(f"{name} {seconds} s" for name, seconds in about.stages.items()),
         "tables": f"{len(about.tables)} with {rows:,} rows, {size / 2**20:.1f} MiB",
         "versions": ", ".join(f"{name} {number}" for name, number in about.versions.items()),
     }
-    for model in about.models:
+    for model in opened.scan("models").collect().to_dicts():
         shape = f"{model['n_layers']} layers × {model['d_mlp']:,} neurons, {model['activation']}"
         facts[f"model {model['model']}"] = (
             f"{model['source']}{'@' + model['revision'] if model['revision'] else ''}: "
@@ -38,4 +40,4 @@ def info(run: RunFolder = None) -> None:
     facts["thresholds"] = ", ".join(f"{k}={v}" for k, v in changed.items()) or "as shipped"
     width = max(map(len, facts))
     for name, fact in facts.items():
-        typer.echo(f"{name:<{width}}  {fact}")
+        typer.echo(printable(f"{name:<{width}}  {fact}"))

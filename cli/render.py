@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from .printable import printable
+
 if TYPE_CHECKING:
     from neurontab.measure.plan import Plan
     from neurontab.run import Run
@@ -52,4 +54,4 @@ def _text(value: object) -> str:
         return f"{value:.6g}"
     if isinstance(value, bytes):
         return value.hex()
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return printable(str(value)).replace("\n", "\\n")

@@ -14,7 +14,7 @@ from neurontab import manifest
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
 from neurontab.folder import begun, claimed, refuse_if_read_from
-from neurontab.manifest import Derivation, Manifest
+from neurontab.manifest import Derivation, Manifest, TokenFile
 from neurontab.measure import corpus
 from neurontab.measure.baselines import Draws
 from neurontab.measure.basis import check_basis
@@ -120,12 +120,9 @@ def finish(
         fingerprint=prepared.fingerprint,
         models=[asdict(model.facts) for model in prepared.models],
         tokenizer=prepared.tokenizer_digest,
-        corpus={
-            "sha256": text.digest,
-            "sequences": len(text.tokens),
-            "context": text.tokens.shape[1],
-            "counted": text.n_counted,
-        },
+        corpus=TokenFile(
+            text.digest, len(text.tokens), text.tokens.shape[1], counted=text.n_counted
+        ),
         masked_ids=list(text.masked_ids),
         dtypes={"model": "float32", "products": "float32", "sums": "float64"},
         device=str(prepared.device),

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from neurontab.errors import RunError
 from neurontab.files import sha256_of, write_text
 from neurontab.tables.store import SCHEMA_VERSION, parts
@@ -21,6 +23,16 @@ class Part:
     rows: int
     bytes: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class TokenFile:
+    """What was read: sequences of `context` tokens, of which so many positions count."""
+
+    sha256: str
+    sequences: int
+    context: int
+    counted: int
 
 
 @dataclass(frozen=True)
@@ -42,9 +54,9 @@ class Manifest:
     versions: dict[str, str]
     config: dict[str, Any]
     fingerprint: dict[str, str]
-    models: list[dict[str, Any]]
+    models: list[dict[str, str | int | bool | None]]
     tokenizer: str
-    corpus: dict[str, Any]
+    corpus: TokenFile
     masked_ids: list[int]
     dtypes: dict[str, str]
     device: str
@@ -75,14 +87,13 @@ def read(folder: Path) -> Manifest:
                 f"{folder} has schema version {version}; this neurontab reads up to "
                 f"{SCHEMA_VERSION}.\nUpgrade neurontab."
             )
-        found["tables"] = {
-            table: {name: Part(**part) for name, part in files.items()}
-            for table, files in found["tables"].items()
-        }
-        found["queries"] = {name: Derivation(**how) for name, how in found["queries"].items()}
-        return Manifest(**found)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = TypeAdapter(Manifest).validate_python(found)
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}\nBuild the run again with --fresh.") from error
+    strange = [name for name in (*manifest.tables, *manifest.queries) if not name.isidentifier()]
+    if strange:
+        raise RunError(f"{path} names a table {strange[0]!r}, which cannot be one.")
+    return manifest
 
 
 def describe_tables(folder: Path) -> dict[str, dict[str, Part]]:

@@ -36,7 +36,7 @@ class Run:
         self.manifest: Manifest = manifest.read(folder)
 
     def __repr__(self) -> str:
-        names = ", ".join(model["model"] for model in self.manifest.models)
+        names = ", ".join(str(model.get("model")) for model in self.manifest.models)
         return f"Run({str(self.folder)!r}: {names}; {len(self.manifest.tables)} tables)"
 
     def tables(self) -> dict[str, Table]:

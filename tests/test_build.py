@@ -57,9 +57,9 @@ def test_the_manifest_tells_what_is_on_disk(family: Run) -> None:
             assert (path.stat().st_size, sha256_of(path)) == (facts.bytes, facts.sha256)
     assert [model["model"] for model in about.models] == ["seed0", "seed1", "seed2"]
     for model in about.models:
-        assert model["sha256"] == sha256_of(Path(model["source"]) / "model.safetensors")
+        assert model["sha256"] == sha256_of(Path(str(model["source"])) / "model.safetensors")
     assert about.masked_ids == [0, 1]
-    assert about.corpus["counted"] > 2_000
+    assert about.corpus.counted > 2_000
     assert set(about.stages) >= {"activations", "matches"}
     assert about.versions["torch"] == torch.__version__
 
@@ -307,6 +307,13 @@ def test_a_folder_that_cannot_be_opened_says_why(own: Run, tmp_path: Path) -> No
     about = json.loads(path.read_text())
     path.write_text(json.dumps(about | {"schema_version": 99}))
     with pytest.raises(RunError, match=r"schema version 99.*\nUpgrade"):
+        neurontab.open(own.folder)
+    path.write_text(json.dumps(about | {"corpus": {"sha256": 3}}))
+    with pytest.raises(RunError, match="is damaged"):
+        neurontab.open(own.folder)
+    outside = {"../../other": about["tables"]["models"]}
+    path.write_text(json.dumps(about | {"tables": about["tables"] | outside}))
+    with pytest.raises(RunError, match=r"names a table '../../other', which cannot be one"):
         neurontab.open(own.folder)
     path.write_text(path.read_text()[:100])
     with pytest.raises(RunError, match="is damaged"):

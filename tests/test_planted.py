@@ -301,10 +301,10 @@ def test_masked_tokens_count_for_no_statistic(tmp_path: Path) -> None:
     newline = run.scan("vocabulary").filter(text="\n").collect()
     assert run.manifest.masked_ids == [0, *newline["token_id"]]
     assert newline["n"].to_list() == [0]
-    counted = run.manifest.corpus["counted"]
+    counted = run.manifest.corpus.counted
     assert run.scan("vocabulary").collect()["n"].sum() == counted
     assert run.scan("activation_moments").collect()["n"].unique().to_list() == [counted]
-    assert counted < run.manifest.corpus["sequences"] * 127
+    assert counted < run.manifest.corpus.sequences * 127
 
 
 def test_an_activation_that_overflows_after_the_function_is_named(built: Built, text: Path) -> None:

@@ -29,7 +29,11 @@ def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataF
     if found := _CHANGES.match(text):
         raise QueryError(f"{found[1].upper()} would change tables; a question only reads them.")
     about_all = re.search(r"\bshow\b", text, re.IGNORECASE)
-    named = {n: scan() for n, scan in tables.items() if about_all or re.search(rf"\b{n}\b", text)}
+    named = {
+        n: scan()
+        for n, scan in tables.items()
+        if about_all or re.search(rf"\b{re.escape(n)}\b", text)
+    }
     try:
         return pl.SQLContext(named).execute(text).collect()
     except pl.exceptions.PolarsError as error:

@@ -134,7 +134,7 @@ def test_tables_and_their_columns_are_listed(family: Run) -> None:
 def test_info_tells_what_a_run_is_made_from(family: Run) -> None:
     shown = call("info", "-r", family.folder).stdout
     for model in family.manifest.models:
-        assert model["sha256"][:12] in shown
+        assert str(model["sha256"])[:12] in shown
     assert family.manifest.run_id in shown
 
 
@@ -249,3 +249,6 @@ def test_text_from_a_corpus_cannot_steer_the_terminal(family: Run) -> None:
     assert shown.exit_code == 0
     assert "\x1b" not in shown.stdout
     assert "[bold]b[/bold]" in shown.stdout
+    refused = call("query", "SELECT \x1b[31m FROM neurons", "-r", family.folder)
+    assert refused.exit_code == 1
+    assert "\x1b" not in refused.stderr
