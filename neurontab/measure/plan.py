@@ -12,7 +12,7 @@ from neurontab.errors import RunError
 from neurontab.measure.models import ModelFacts
 
 FREE_SHARE = 0.6  # of what is free may be used
-PROCESS = 800 * 2**20  # bytes of the program itself with torch and small models
+PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
 
 
