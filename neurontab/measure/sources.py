@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neurontab.errors import ModelError
 
-NAME = re.compile(r"[A-Za-z0-9._@-]+")
+NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]*[A-Za-z0-9])?")
 BETWEEN = "--"  # stands between two models' names in the name of a file
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
@@ -53,7 +53,8 @@ def parse_source(spec: str) -> ModelSource:
     name = name or (f"{last}@{revision}" if revision else last)
     if not NAME.fullmatch(name) or BETWEEN in name:
         raise ModelError(
-            f"{name!r} cannot be a model's name: letters, digits and . _ @ - only, no {BETWEEN}.\n"
+            f"{name!r} cannot be a model's name: letters and digits, between them . _ @ -, "
+            f"and no {BETWEEN}.\n"
             f"Give it one: --model NAME={spec}."
         )
     return ModelSource(name, source, revision or None)

@@ -129,8 +129,9 @@ def test_folders_may_hold_any_sign_and_names_are_unique(tmp_path: Path) -> None:
     assert parse_source(f"a={odd}").source == str(odd)
     with pytest.raises(ModelError, match=r"cannot be a model's name.*\n.*--model NAME="):
         parse_source("my model")
-    with pytest.raises(ModelError, match="cannot be a model's name"):
-        parse_source("a--b=org/m")
+    for name in ("a--b", "_a", ".a", "a-", "-b"):
+        with pytest.raises(ModelError, match="cannot be a model's name"):
+            parse_source(f"{name}=org/m")
     with pytest.raises(ModelError, match="Several models are called m"):
         parse_sources(("org/m", "other/m"))
 
