@@ -1,13 +1,16 @@
 """`neurontab chart`: pictures of a run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from neurontab.errors import ChartError
 
 from .options import RunFolder
+
+if TYPE_CHECKING:
+    from neurontab.show.charts import Chart
 
 SUFFIXES = (".html", ".json", ".png", ".svg", ".pdf")
 
@@ -26,7 +29,7 @@ def chart(
 ) -> None:
     """Draw a chart, or all of them."""
     import neurontab
-    from neurontab.show.charts import CHARTS, title_of
+    from neurontab.show.charts import CHARTS, drawable, title_of
 
     if name is None and not every:
         for known in CHARTS:
@@ -35,7 +38,9 @@ def chart(
     opened = neurontab.open(run)
     if every:
         folder = output or opened.folder / "charts"
-        paths = {known: folder / f"{known}.png" for known in CHARTS}
+        paths = {known: folder / f"{known}.png" for known in drawable(opened.manifest.tables)}
+        if left := sorted(CHARTS.keys() - paths.keys()):
+            typer.echo(f"Without tables to draw from: {', '.join(left)}.", err=True)
     else:
         paths = {str(name): output or opened.folder / "charts" / f"{name}.png"}
     for known, path in paths.items():
@@ -45,10 +50,22 @@ def chart(
         typer.echo(path)
 
 
-def save(drawn: object, path: Path) -> None:
+def save(drawn: "Chart", path: Path) -> None:
     """Writes a chart, whole, in the format of its suffix."""
-    from neurontab.files import write_whole
+    from neurontab.files import write_text, write_whole
 
     kind = path.suffix.lower().removeprefix(".")
-    scale = {"ppi": 200} if kind == "png" else {}
-    write_whole(path, lambda beside: drawn.save(str(beside), format=kind, **scale))  # type: ignore[attr-defined]
+    if kind == "html":
+        write_text(path, _page(drawn))
+        return
+    options: dict[str, Any] = {"format": kind} | ({"ppi": 200} if kind == "png" else {})
+    write_whole(path, lambda beside: drawn.save(str(beside), **options))
+
+
+def _page(drawn: "Chart") -> str:
+    """The chart as a page in which no text of the run can end the script that holds it."""
+    lines = drawn.to_html().splitlines()
+    spec = "var spec = "
+    return "\n".join(
+        line.replace("<", r"\u003c") if line.strip().startswith(spec) else line for line in lines
+    )

@@ -26,18 +26,16 @@ def info(run: RunFolder = None) -> None:
         "tables": f"{len(about.tables)} with {rows:,} rows, {size / 2**20:.1f} MiB",
         "versions": ", ".join(f"{name} {number}" for name, number in about.versions.items()),
     }
-    for model in opened.scan("models").collect().to_dicts():
+    with opened.damage_named():
+        models = opened.scan("models").collect().to_dicts()
+    for model in models:
         shape = f"{model['n_layers']} layers × {model['d_mlp']:,} neurons, {model['activation']}"
         facts[f"model {model['model']}"] = (
             f"{model['source']}{'@' + model['revision'] if model['revision'] else ''}: "
             f"{model['architecture']}, {shape}; sha256 {model['sha256'][:12]}"
         )
-    changed = {
-        f"{name}.{threshold}": value
-        for name, how in about.queries.items()
-        for threshold, value in how.thresholds.items()
-    }
-    facts["thresholds"] = ", ".join(f"{k}={v}" for k, v in changed.items()) or "as shipped"
+    changed = ", ".join(f"{name}={value}" for name, value in opened.thresholds.items())
+    facts["thresholds"] = changed or "as shipped"
     width = max(map(len, facts))
     for name, fact in facts.items():
         typer.echo(printable(f"{name:<{width}}  {fact}"))

@@ -20,13 +20,7 @@ def shown_on(stream: TextIO) -> Iterator["Lines | Bars"]:
     if not console.is_terminal or os.environ.get("CI"):
         yield Lines(console)
         return
-    columns = (
-        TextColumn("{task.description:<12}"),
-        BarColumn(),
-        _Done(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*COLUMNS, console=console) as bars:
         yield Bars(bars, console)
 
 
@@ -79,3 +73,11 @@ class _Done(ProgressColumn):
         total = f"/{task.total:,.0f}" if task.total else ""
         fast = f" {speed:,.0f} {unit}/s" if speed and speed >= 1 else ""
         return Text(f"{task.completed:,.0f}{total} {unit}{fast}", style="progress.percentage")
+
+
+COLUMNS = (
+    TextColumn("{task.description:<12}"),
+    BarColumn(),
+    _Done(),
+    TimeRemainingColumn(elapsed_when_finished=True),
+)

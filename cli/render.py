@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import polars as pl
+import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -23,7 +24,7 @@ def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | Non
     shown = frame.head(limit)
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
+        table.add_column(Text(printable(name)), justify="right" if dtype.is_numeric() else "left")
     for row in shown.iter_rows():
         table.add_row(*(Text(_text(value)) for value in row))
     Console(width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
@@ -42,7 +43,10 @@ def print_summary(run: "Run") -> None:
     summary = run.scan("family_summary").with_columns(
         universal_share=(100 * pl.col("universal_share")).round(2)
     )
-    print_frame(summary.rename({"universal_share": "universal_%"}).collect())
+    with run.damage_named():
+        print_frame(summary.rename({"universal_share": "universal_%"}).collect())
+    if changed := run.thresholds:
+        typer.echo("Not at default: " + ", ".join(f"{k}={v}" for k, v in changed.items()), err=True)
     text = f"{run.folder}: ask with `neurontab query`, see with `neurontab chart --all`."
     Console(stderr=True, highlight=False).print(Text(text))
 

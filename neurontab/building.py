@@ -10,11 +10,11 @@ from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 
-from neurontab import manifest
+from neurontab.commit import replacing
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
 from neurontab.folder import begun, claimed, refuse_if_read_from
-from neurontab.manifest import Derivation, Manifest, TokenFile
+from neurontab.manifest import Derivation, Manifest, Part, TokenFile, describe_tables
 from neurontab.measure import corpus
 from neurontab.measure.baselines import Draws
 from neurontab.measure.basis import check_basis
@@ -25,6 +25,7 @@ from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Progress, Silent, Stage
 from neurontab.run import RUNS, Run
 from neurontab.tables.query import Query, check, discover
+from neurontab.tables.schemas import MEASURED
 from neurontab.writing import (
     Writer,
     family_of,
@@ -68,10 +69,13 @@ def build(
                 check_basis(model, prepared.corpus.batch(0, 2))
             with begun(folder, prepared.settings()):
                 measure(prepared, queries, folder, clock)
-                with clock.stage("tables", len(queries), "tables") as stage:
-                    how = derive(folder, queries, {}, prepared.run_id)
-                    stage.advance(len(queries))
-                finish(prepared, how, folder, queries_folder, command, clock)
+                with replacing(folder) as beside:
+                    with clock.stage("tables", len(queries), "tables") as stage:
+                        how = derive(folder, queries, {}, prepared.run_id, beside)
+                        stage.advance(len(queries))
+                    tables = describe_tables(folder, MEASURED) | describe_tables(beside, queries)
+                    about = describe(prepared, how, queries_folder, command, clock.seconds, tables)
+                    about.write(beside)
     return _up_to_date(Run(folder, queries_folder), queries)
 
 
@@ -101,17 +105,17 @@ def measure(
         )
 
 
-def finish(
+def describe(
     prepared: Prepared,
     how: dict[str, Derivation],
-    folder: Path,
     queries_folder: Path | None,
     command: tuple[str, ...],
-    clock: "_Clock",
-) -> None:
-    """Writes the manifest, the last file of a run."""
+    seconds: dict[str, float],
+    tables: dict[str, dict[str, Part]],
+) -> Manifest:
+    """The manifest of a build."""
     text = prepared.corpus
-    Manifest(
+    return Manifest(
         run_id=prepared.run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=list(command),
@@ -121,16 +125,16 @@ def finish(
         models=[asdict(model.facts) for model in prepared.models],
         tokenizer=prepared.tokenizer_digest,
         corpus=TokenFile(
-            text.digest, len(text.tokens), text.tokens.shape[1], counted=text.n_counted
+            text.sha256, len(text.tokens), text.tokens.shape[1], counted=text.n_counted
         ),
         masked_ids=list(text.masked_ids),
         dtypes={"model": "float32", "products": "float32", "sums": "float64"},
         device=str(prepared.device),
-        stages=clock.seconds,
-        tables=manifest.describe_tables(folder),
+        stages=seconds,
+        tables=tables,
         queries=how,
         queries_folder=str(queries_folder.resolve()) if queries_folder else None,
-    ).write(folder)
+    )
 
 
 def default_folder(config: BuildConfig, file: Path | None = None) -> Path:

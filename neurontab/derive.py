@@ -3,15 +3,14 @@
 import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 
 import polars as pl
 
-from neurontab import manifest
+from neurontab.commit import replacing
 from neurontab.errors import QueryError, RunError, nearest
 from neurontab.lock import locked
-from neurontab.manifest import Derivation, Value
+from neurontab.manifest import Derivation, Value, describe_tables
 from neurontab.run import Run
 from neurontab.tables import store
 from neurontab.tables.query import Query, check
@@ -21,12 +20,12 @@ Thresholds = Mapping[str, Mapping[str, Value]]  # by query, by name
 
 
 def derive(
-    folder: Path, queries: Mapping[str, Query], thresholds: Thresholds, run_id: str
+    folder: Path, queries: Mapping[str, Query], thresholds: Thresholds, run_id: str, into: Path
 ) -> dict[str, Derivation]:
-    """Computes and writes all derived tables in order; returns how each was derived.
+    """Computes all derived tables of a run in order and writes them below `into`.
 
-    All are computed before the first is written. Raises QueryError when a query is not as declared
-    or a threshold does not exist.
+    Returns how each was derived. Raises QueryError when a query is not as declared or a threshold
+    does not exist.
     """
     unknown = [name for name in thresholds if name not in queries]
     if unknown:
@@ -42,7 +41,7 @@ def derive(
         derived[name] = query.table.conform(query(frames, **thresholds.get(name, {})).collect())
         frames[name] = derived[name].lazy()
     for name, query in queries.items():
-        store.write_part(tables, query.table, store.FAMILY, derived[name], run_id=run_id)
+        store.write_part(into / "tables", query.table, store.FAMILY, derived[name], run_id=run_id)
     return definitions(queries, thresholds)
 
 
@@ -67,17 +66,18 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
             f"{', '.join(missing)}.\nName their folder with --queries; it was "
             f"{run.manifest.queries_folder}."
         )
-    with locked(run.folder):
-        for name in run.manifest.tables:
-            run.check_parts(name)
-        how = derive(run.folder, run.queries, thresholds, run.manifest.run_id)
+    measured = {n: parts for n, parts in run.manifest.tables.items() if n in MEASURED}
+    with locked(run.folder), replacing(run.folder) as beside:
+        for name in measured:
+            run.check_parts(name, digests=True)
+        how = derive(run.folder, run.queries, thresholds, run.manifest.run_id, beside)
         own = str(run.queries_folder.resolve()) if run.queries_folder else None
         dataclasses.replace(
             run.manifest,
             queries=how,
             queries_folder=own,
-            tables=manifest.describe_tables(run.folder),
-        ).write(run.folder)
+            tables=measured | describe_tables(beside, run.queries),
+        ).write(beside)
     return Run(run.folder, run.queries_folder)
 
 
@@ -99,19 +99,15 @@ def parse_thresholds(assignments: list[str], queries: Mapping[str, Query]) -> Th
 def _value(query: str, name: str, text: str, queries: Mapping[str, Query]) -> Value:
     if query not in queries:
         raise QueryError(f"No query {query!r}.{nearest(query, list(queries))}")
-    known = {threshold.name: threshold for threshold in queries[query].thresholds}
-    if name not in known:
-        raise QueryError(
-            f"Query {query!r} has no threshold {name!r}; it has {', '.join(known) or 'none'}."
-            f"{nearest(name, list(known))}"
-        )
-    wanted = type(known[name].default)
+    threshold = queries[query].threshold(name)
+    value = _read(text, type(threshold.default))
+    threshold.refuse_unfit(query, value)
+    return value
+
+
+def _read(text: str, wanted: type[Value]) -> Value:
+    """The text as a value of a type; itself where it cannot be."""
     try:
-        if wanted is bool:
-            return {"true": True, "false": False}[text.lower()]
-        value = wanted(text)
-        if isinstance(value, float) and not isfinite(value):
-            raise ValueError
-        return value
+        return {"true": True, "false": False}[text.lower()] if wanted is bool else wanted(text)
     except (ValueError, KeyError):
-        raise QueryError(f"{query}.{name} is a {wanted.__name__}; found {text!r}.") from None
+        return text

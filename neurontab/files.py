@@ -21,9 +21,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(beside)
-            _sync(beside)
+            sync(beside)
             beside.replace(path)
-            _sync(path.parent)
+            sync(path.parent)
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
@@ -45,7 +45,7 @@ def sha256_of(*paths: Path) -> str:
     return total.hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Asks the system to have the file or folder on disk before going on."""
     handle = os.open(path, os.O_RDONLY)
     try:

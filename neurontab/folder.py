@@ -5,20 +5,24 @@ import json
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
 from neurontab import manifest
+from neurontab.commit import settle_held
 from neurontab.config import BuildConfig
-from neurontab.errors import NeurontabError, RunError
+from neurontab.errors import FileError, NeurontabError, RunError
 from neurontab.files import write_text
 from neurontab.lock import STATE, locked
+from neurontab.measure.corpus import FILES
+from neurontab.tables import store
+from neurontab.tables.schemas import MEASURED
 
 CONFIG = "config.toml"
-WRITTEN = ("tables", "activations", "corpus", CONFIG, manifest.NAME)  # by a build; it may remove it
+SET_ASIDE = Path(STATE, "discarded")
 
 
 @contextmanager
@@ -30,6 +34,7 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
     """
     there = _fingerprint_in(folder)
     with locked(folder):
+        settle_held(folder)
         if there is not None and not fresh:
             _refuse_other(folder, there, fingerprint)
         yield (folder / manifest.NAME).is_file() and not fresh
@@ -37,18 +42,35 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
 
 @contextmanager
 def begun(folder: Path, settings: dict[str, Any]) -> Iterator[None]:
-    """Clears a claimed folder and writes `config.toml`, then lets the build run.
+    """Sets aside what another build left, writes `config.toml`, then lets the build run.
 
-    A build that ends in something the user can put right leaves nothing behind; one that is
-    interrupted leaves what it was asked to do.
+    A build that ends in something the user can put right leaves the folder as it was; one that is
+    interrupted leaves what it was asked to do. What was set aside goes when a build is done.
     """
-    _clear(folder)
-    write_text(folder / CONFIG, tomli_w.dumps(settings))
+    _set_aside(folder)
     try:
+        write_text(folder / CONFIG, tomli_w.dumps(settings))
         yield
     except NeurontabError:
-        _clear(folder)
+        _remove(written_files(folder), folder)
+        _restore(folder)
         raise
+    shutil.rmtree(folder / SET_ASIDE, ignore_errors=True)
+
+
+def written_files(folder: Path) -> list[Path]:
+    """The files that builds write in a run's folder, the config last; others are the user's."""
+    parts = {path for name in MEASURED for path in store.parts(folder / "tables", name)}
+    with suppress(RunError):
+        for name, known in manifest.read(folder).tables.items():
+            parts |= {folder / "tables" / name / f"{part}.parquet" for part in known}
+    places = [
+        folder / manifest.NAME,
+        *sorted(parts),
+        *(folder / "corpus" / n for n in FILES),
+        folder / CONFIG,
+    ]
+    return [path for path in places if path.is_file()]
 
 
 def fingerprint_of(config: BuildConfig, **identities: str) -> dict[str, str]:
@@ -106,10 +128,45 @@ def _refuse_other(folder: Path, there: Mapping[str, str], fingerprint: Mapping[s
             )
 
 
-def _clear(folder: Path) -> None:
-    for name in WRITTEN:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+def _set_aside(folder: Path) -> None:
+    """Moves the last build's files below `state/`; those of an attempt after it are removed.
+
+    The config moves last and so tells that all are there.
+    """
+    if (folder / SET_ASIDE / CONFIG).is_file():
+        _remove(written_files(folder), folder)
+    else:
+        _move(written_files(folder), folder, folder / SET_ASIDE)
+
+
+def _restore(folder: Path) -> None:
+    aside = folder / SET_ASIDE
+    if aside.is_dir():
+        found = sorted(path for path in aside.rglob("*") if path.is_file())
+        _move(found, aside, folder)
+        shutil.rmtree(aside)
+
+
+def _move(paths: list[Path], start: Path, end: Path) -> None:
+    """Moves files from one folder to the same places in another; folders left empty go."""
+    try:
+        for path in paths:
+            place = end / path.relative_to(start)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+            _remove_empty(path.parent, start)
+    except OSError as error:
+        raise FileError(f"{end} cannot be written: {error.strerror or error}.") from error
+
+
+def _remove(paths: list[Path], folder: Path) -> None:
+    for path in paths:
+        path.unlink()
+        _remove_empty(path.parent, folder)
+
+
+def _remove_empty(inner: Path, folder: Path) -> None:
+    """Removes a folder and those around it up to the run's, as far as they are empty."""
+    while inner != folder and not inner.is_symlink() and not any(inner.iterdir()):
+        inner.rmdir()
+        inner = inner.parent

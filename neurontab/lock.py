@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,7 +18,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises RunError when another process holds it, or it cannot be written.
     """
-    state = folder / STATE
+    state = folder.absolute() / STATE
+    made = list(takewhile(lambda path: not path.exists(), state.parents))
     try:
         state.mkdir(parents=True, exist_ok=True)
         lock = FileLock(state / "lock")
@@ -35,6 +37,5 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
-        for empty in (state, folder):
-            if not any(empty.iterdir()):
-                empty.rmdir()
+        for empty in takewhile(lambda path: not any(path.iterdir()), (state, *made)):
+            empty.rmdir()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,10 +97,10 @@ def read(folder: Path) -> Manifest:
     return manifest
 
 
-def describe_tables(folder: Path) -> dict[str, dict[str, Part]]:
-    """Rows, bytes and digest of every part of every table in `folder/tables`."""
-    found = sorted(path.name for path in (folder / "tables").iterdir() if path.is_dir())
-    return {name: {p.stem: _part(p) for p in parts(folder / "tables", name)} for name in found}
+def describe_tables(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Part]]:
+    """Rows, bytes and digest of every part of these tables, as far as `folder/tables` has them."""
+    found = {name: parts(folder / "tables", name) for name in sorted(names)}
+    return {name: {p.stem: _part(p) for p in paths} for name, paths in found.items() if paths}
 
 
 def _part(path: Path) -> Part:

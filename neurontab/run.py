@@ -1,6 +1,7 @@
 """An open run: its tables, questions over them, and charts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from neurontab import manifest
-from neurontab.errors import RunError, TableError, nearest
+from neurontab.commit import settle
+from neurontab.errors import QueryError, RunError, TableError, nearest
+from neurontab.files import sha256_of
 from neurontab.manifest import Manifest
 from neurontab.tables import store
 from neurontab.tables.query import Query, discover
@@ -31,6 +34,7 @@ class Run:
         Code that a run names is never run: modules of one's own are imported only when their folder
         is given here. Raises RunError when the run is missing, unfinished or damaged.
         """
+        settle(folder)
         self.folder = folder
         self.queries_folder = queries_folder
         self.manifest: Manifest = manifest.read(folder)
@@ -38,6 +42,15 @@ class Run:
     def __repr__(self) -> str:
         names = ", ".join(str(model.get("model")) for model in self.manifest.models)
         return f"Run({str(self.folder)!r}: {names}; {len(self.manifest.tables)} tables)"
+
+    @property
+    def thresholds(self) -> dict[str, manifest.Value]:
+        """The thresholds of stored tables that are not at their defaults, as QUERY.THRESHOLD."""
+        return {
+            f"{name}.{threshold}": value
+            for name, how in self.manifest.queries.items()
+            for threshold, value in how.thresholds.items()
+        }
 
     def tables(self) -> dict[str, Table]:
         """The declarations of all tables that the run has, measured first."""
@@ -70,7 +83,8 @@ class Run:
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
             name: partial(self.scan, name) for name in self.manifest.tables
         }
-        return ask(text, scans)
+        with self.damage_named():
+            return ask(text, scans)
 
     def query(self, name: str, **thresholds: object) -> pl.LazyFrame:
         """A derived table with other thresholds, computed in memory; nothing is written.
@@ -93,10 +107,25 @@ class Run:
         """A chart by name. Raises ChartError with the nearest name."""
         from neurontab.show.charts import draw
 
-        return draw(name, self.scan, self.manifest.run_id)
+        with self.damage_named():
+            return draw(name, self.scan, self.manifest.run_id)
 
-    def check_parts(self, name: str) -> None:
-        """Holds the files of a table against the manifest, by name and size. Raises TableError."""
+    @contextmanager
+    def damage_named(self) -> Iterator[None]:
+        """Where a table cannot be read, raises TableError that names the damaged file."""
+        try:
+            yield
+        except (pl.exceptions.PolarsError, QueryError) as error:
+            if isinstance(error.__cause__ or error, pl.exceptions.ComputeError):
+                for name in self.manifest.tables:
+                    self.check_parts(name, digests=True)
+            raise
+
+    def check_parts(self, name: str, *, digests: bool = False) -> None:
+        """Holds the files of a table against the manifest, by name and size, or by content.
+
+        Raises TableError.
+        """
         found = {
             path.stem: path.stat().st_size for path in store.parts(self.folder / "tables", name)
         }
@@ -106,6 +135,17 @@ class Run:
                 raise TableError(
                     f"{self.folder}/tables/{name}/{part}.parquet has {_size(found.get(part))}, the "
                     f"manifest says {_size(wanted.get(part))}.\nBuild the run again with --fresh."
+                )
+        if digests:
+            self._check_digests(name)
+
+    def _check_digests(self, name: str) -> None:
+        for part, about in self.manifest.tables[name].items():
+            path = self.folder / "tables" / name / f"{part}.parquet"
+            if sha256_of(path) != about.sha256:
+                raise TableError(
+                    f"{path} is damaged: its content is not what the manifest says.\n"
+                    "Build the run again with --fresh."
                 )
 
     @cached_property

@@ -8,12 +8,14 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from neurontab.errors import ModelError
 from neurontab.measure.baselines import Draws, baselines
 from neurontab.measure.columns import Columns, stacked, with_keys
 from neurontab.measure.corpus import Corpus
-from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.family import Family, LayerFacts, Place
 from neurontab.measure.matching import compare, twins
 from neurontab.measure.models import LanguageModel
+from neurontab.measure.moments import Moments
 from neurontab.measure.similarity import own_norms
 from neurontab.measure.sources import BETWEEN
 from neurontab.measure.stream import at_bos
@@ -68,6 +70,7 @@ def write_moments(models: Sequence[LanguageModel], sums: Sums, writer: Writer) -
         pre, post = [], []
         for place in sums.places(model.name):
             moments = sums.pre[place]
+            _refuse_overflow(place, pre=moments, post=sums.post[place])
             pre.append(moments.result() | moments.standing_of(at_start[place.layer], "bos"))
             post.append(sums.post[place].result())
         table = schemas.ACTIVATION_MOMENTS
@@ -132,6 +135,17 @@ def _write_pair(writer: Writer, table: Table, pair: tuple[str, str], columns: Co
     model, other = pair
     found = frame(table, columns, model=model, other_model=other)
     writer.write(table, f"{model}{BETWEEN}{other}", found)
+
+
+def _refuse_overflow(place: Place, **sites: Moments) -> None:
+    """Raises ModelError for a neuron so loud that the powers of its activation overflow."""
+    for site, moments in sites.items():
+        if moments.overflowed.any():
+            raise ModelError(
+                f"{place.model}: {site} of layer {place.layer}, neuron "
+                f"{int(moments.overflowed.nonzero()[0])} is too large for its fourth power to be "
+                "summed.\nThe model's weights are damaged, or it needs another precision."
+            )
 
 
 def _layers(layers: Sequence[Columns]) -> Columns:

@@ -1,6 +1,8 @@
 """What tests share: a cache of their own, a family that is built once, drawn tables."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -43,6 +45,36 @@ def built(tmp_path: Path) -> Built:
         return build(settings, tmp_path / "run", fresh=fresh)
 
     return run
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@contextmanager
+def stopped_after(moves: int) -> Iterator[None]:
+    """Stops as Ctrl-C does when so many files have been moved."""
+    done = 0
+    move = shutil.move
+
+    def some(source: Path, place: Path) -> None:
+        nonlocal done
+        if done == moves:
+            raise KeyboardInterrupt
+        done += 1
+        move(source, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shutil.move", some)
+        yield
+
+
+@pytest.fixture
+def own(family: Run, tmp_path: Path) -> Run:
+    """A copy of the family's run that a test may change."""
+    shutil.copytree(family.folder, tmp_path / "own")
+    return Run(tmp_path / "own")
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ FLOORS = [
     {"config"},
     {"tables", "measure", "suite"},
     {"show", "manifest", "lock"},
+    {"commit"},
     {"run", "folder"},
     {"derive", "writing", "prepare"},
     {"building"},
@@ -36,9 +37,25 @@ def imports(path: Path) -> set[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package_of(path, node.level), *filter(None, [node.module])])
+            found |= {f"{base}.{alias.name}" for alias in node.names}
     return found
+
+
+def package_of(path: Path, level: int) -> list[str]:
+    """What the leading dots of a relative import stand for, none for an absolute one."""
+    if not level:
+        return []
+    parts = path.relative_to(ROOT).parts
+    inside = parts if parts[0] == "neurontab" else ("neurontab", *parts)
+    return list(inside[: len(inside) - level])
+
+
+def test_relative_imports_are_told_by_their_whole_names(tmp_path: Path) -> None:
+    assert "neurontab.cli.options.RunFolder" in imports(ROOT / "cli" / "info.py")
+    assert package_of(ROOT / "neurontab" / "measure" / "pairs.py", 2) == ["neurontab"]
+    assert package_of(ROOT / "cli" / "app.py", 1) == ["neurontab", "cli"]
 
 
 def floor_of(room: str) -> int:

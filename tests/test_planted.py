@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ from neurontab import suite
 from neurontab.building import build
 from neurontab.config import resolve
 from neurontab.errors import ModelError
+from neurontab.measure.rotation import rotation
 from neurontab.run import Run
 from neurontab.suite.recipe import RECIPE
 from neurontab.suite.train import new_model
+from neurontab.tables.schemas import MEASURED
 
 KEYS = ["model", "layer", "neuron"]
+CPU = torch.device("cpu")
 
 
 def best(run: Run, model: str, other: str) -> pl.DataFrame:
@@ -190,14 +194,16 @@ def test_one_loud_unit_changes_nothing_else(built: Built, text: Path) -> None:
         mlp.c_proj.weight[7] /= 1000
 
     quiet = built(text, a=first, b=second)
-    before = {name: quiet.scan(name).collect() for name in ("matches", "baselines")}
+    names = ("matches", "twins", "antimatches", "baselines")
+    before = {name: quiet.scan(name).collect() for name in names}
     loud = built(text, a=first, b=tiny.copied(second, shout), fresh=True)
-    after = {name: loud.scan(name).collect() for name in ("matches", "baselines")}
+    after = {name: loud.scan(name).collect() for name in names}
 
-    keys = [*KEYS, "other_model", "rank"]
-    matches = before["matches"].join(after["matches"], on=keys, validate="1:1")
-    assert len(matches) == len(before["matches"])
-    assert (matches["corr"] - matches["corr_right"]).abs().max() < 1e-5  # type: ignore[operator]
+    for name in names[:-1]:
+        keys = [key.name for key in MEASURED[name].keys]
+        same = before[name].join(after[name], on=keys, validate="1:1")
+        assert len(same) == len(before[name]) > 0
+        assert (same["corr"] - same["corr_right"]).abs().max() < 1e-5  # type: ignore[operator]
     keys = [*KEYS, "other_model", "kind", "draw"]
     drawn = (
         before["baselines"]
@@ -227,14 +233,36 @@ def test_an_untrained_pair_has_no_universal_neuron(tmp_path: Path) -> None:
     assert (found["excess_corr"].abs() < 0.2).all()
 
 
-def test_a_lookup_model_has_every_statistic_in_closed_form(built: Built, text: Path) -> None:
+@dataclass(frozen=True)
+class Lookup:
+    """A run of two models whose activations depend on the token alone, and what they must be."""
+
+    run: Run
+    share: np.ndarray  # of counted positions [token]
+    pre: dict[str, np.ndarray]  # [token, neuron]
+    post: dict[str, np.ndarray]
+
+    def corr(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Correlation of columns [token, i] and [token, j] over counted positions [i, j]."""
+        x, y = x - self.share @ x, y - self.share @ y
+        spread = np.sqrt(np.outer(self.share @ x**2, self.share @ y**2))
+        return np.asarray((x * self.share[:, None]).T @ y / spread)
+
+
+@pytest.fixture
+def lookup(built: Built, text: Path) -> Lookup:
+    """Two lookup models of one layer, built."""
     made = {name: tiny.lookup(tiny.model(seed, n_layers=1)) for seed, name in enumerate("ab")}
     run = built(text, **made)
     counts = run.scan("vocabulary").collect()["n"].to_numpy()
-    share = counts / counts.sum()
-    pre = {name: activations(model)[0] for name, model in made.items()}
-    post = {name: activations(model)[1] for name, model in made.items()}
+    found = {name: activations(model) for name, model in made.items()}
+    pre = {name: both[0] for name, both in found.items()}
+    post = {name: both[1] for name, both in found.items()}
+    return Lookup(run, counts / counts.sum(), pre, post)
 
+
+def test_a_lookup_model_s_moments_have_a_closed_form(lookup: Lookup) -> None:
+    run, share, pre = lookup.run, lookup.share, lookup.pre
     shape = run.scan("activation_shape").filter(model="a").sort("neuron").collect()
     mean = share @ pre["a"]
     deviation = pre["a"] - mean
@@ -248,15 +276,65 @@ def test_a_lookup_model_has_every_statistic_in_closed_form(built: Built, text: P
     bos_z = (pre["a"][0] - mean) / np.sqrt(variance)
     assert shape["bos_z"].to_numpy() == pytest.approx(bos_z, abs=1e-4)
 
-    centred = {name: values - share @ values for name, values in post.items()}
-    covariance = (centred["a"] * share[:, None]).T @ centred["b"]
-    spread = {name: np.sqrt(share @ values**2) for name, values in centred.items()}
-    correlation = covariance / np.outer(spread["a"], spread["b"])
-    found = run.scan("matches").filter(model="a").sort("neuron", "rank").collect()
-    expected = -np.sort(-correlation, axis=1)[:, :10]
-    assert found["corr"].to_numpy().reshape(24, 10) == pytest.approx(expected, abs=1e-5)
-    partner = found.filter(rank=1)["other_neuron"].to_numpy()
-    assert (partner == correlation.argmax(axis=1)).all()
+    moments = run.scan("activation_moments").filter(model="b", site="post").sort("neuron").collect()
+    post = lookup.post["b"]
+    deviation = post - share @ post
+    n = moments["n"].to_numpy()
+    assert moments["mean"].to_numpy() == pytest.approx(share @ post, abs=1e-5)
+    for power in (2, 3, 4):
+        expected = share @ deviation**power
+        scale = (share @ deviation**2) ** (power / 2)
+        assert moments[f"m{power}"].to_numpy() / n / scale == pytest.approx(
+            expected / scale, rel=1e-4, abs=1e-4
+        )
+    seen = post[share > 0]
+    assert moments["min"].to_numpy() == pytest.approx(seen.min(axis=0), abs=1e-5)
+    assert moments["max"].to_numpy() == pytest.approx(seen.max(axis=0), abs=1e-5)
+    assert moments["n_positive"].to_numpy() == pytest.approx(share @ (post > 0) * n, abs=1e-6)
+
+
+def test_a_lookup_model_s_matches_have_a_closed_form(lookup: Lookup) -> None:
+    post = lookup.post
+    across, within = lookup.corr(post["a"], post["b"]), lookup.corr(post["a"], post["a"])
+    np.fill_diagonal(within, -2)
+    for name, corr, kept in (("matches", across, 10), ("twins", within, 5)):
+        found = lookup.run.scan(name).filter(model="a").sort("neuron", "rank").collect()
+        expected = -np.sort(-corr, axis=1)[:, :kept]
+        assert found["corr"].to_numpy().reshape(24, kept) == pytest.approx(expected, abs=1e-5)
+        partner = found.filter(rank=1)["other_neuron"].to_numpy()
+        assert (partner == corr.argmax(axis=1)).all()
+    found = lookup.run.scan("antimatches").filter(model="a").sort("neuron").collect()
+    assert found["corr"].to_numpy() == pytest.approx(across.min(axis=1), abs=1e-5)
+    assert (found["other_neuron"].to_numpy() == across.argmin(axis=1)).all()
+
+
+def test_a_lookup_model_s_baselines_and_layers_have_a_closed_form(lookup: Lookup) -> None:
+    post, share = lookup.post, lookup.share
+    scale = {"raw": np.ones(24), "standardised": 1 / np.sqrt(variance_of(post["b"], share))}
+    for draw in range(4):
+        matrix = rotation(24, "haar", seed=0, model="b", layer=0, draw=draw, device=CPU).numpy()
+        for kind, each in scale.items():
+            turned = (post["b"] * each) @ matrix.T.astype(float)
+            expected = lookup.corr(post["a"], turned).max(axis=1)
+            here = pl.col("model") == "a", pl.col("kind") == kind, pl.col("draw") == draw
+            found = lookup.run.scan("baselines").filter(here).sort("neuron").collect()
+            assert found["corr"].to_numpy() == pytest.approx(expected, abs=1e-5)
+    row = lookup.run.scan("layer_similarity").filter(model="a").collect().row(0, named=True)
+    gram = [lookup.corr(post[x], post[y]) for x, y in ("ab", "aa", "bb")]
+    norms = [np.square(each).sum() for each in gram]
+    assert row["cka_standardised"] == pytest.approx(norms[0] / np.sqrt(norms[1] * norms[2]))
+    spread = {name: np.sqrt(variance_of(values, share)) for name, values in post.items()}
+    raw = [
+        np.square(each * np.outer(spread[x], spread[y])).sum()
+        for each, (x, y) in zip(gram, (["a", "b"], ["a", "a"], ["b", "b"]), strict=True)
+    ]
+    assert row["cka"] == pytest.approx(raw[0] / np.sqrt(raw[1] * raw[2]))
+    assert row["mean_max_corr"] == pytest.approx(gram[0].max(axis=1).mean())
+
+
+def variance_of(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Population variance of every column over counted positions."""
+    return np.asarray(share @ (values - share @ values) ** 2)
 
 
 def activations(made: tiny.Model) -> tuple[np.ndarray, np.ndarray]:
@@ -313,3 +391,11 @@ def test_an_activation_that_overflows_after_the_function_is_named(built: Built, 
 
     with pytest.raises(ModelError, match="a: post of layer 1, neuron 5 is inf at token"):
         built(text, a=tiny.copied(tiny.model(0, activation="relu2"), overflow))
+
+
+def test_a_neuron_whose_powers_overflow_is_named(built: Built, text: Path) -> None:
+    def shout(copy: tiny.Model) -> None:
+        tiny.mlps(copy)[1].c_fc.weight[:, 5] *= 1e11
+
+    with pytest.raises(ModelError, match="layer 1, neuron 5 is too large for its fourth"):
+        built(text, a=tiny.copied(tiny.model(0), shout))

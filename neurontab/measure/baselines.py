@@ -11,7 +11,7 @@ from torch import Tensor
 from neurontab.measure.columns import Columns, stacked
 from neurontab.measure.family import Family, LayerFacts, Place
 from neurontab.measure.pairs import inverse_root
-from neurontab.measure.rotation import Kind, rotated_correlation, rotated_variance, rotation
+from neurontab.measure.rotation import Shape, rotated_correlation, rotated_variance, rotation
 
 KINDS = ("raw", "standardised")
 
@@ -21,7 +21,7 @@ class Draws:
     """Which random matrices are drawn."""
 
     number: int
-    kind: Kind
+    shape: Shape
     seed: int
 
 
@@ -71,7 +71,7 @@ def _drawn(
     variance = family.facts(place).variance
     return rotation(
         len(variance),
-        draws.kind,
+        draws.shape,
         seed=draws.seed,
         model=place.model,
         layer=place.layer,

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from neurontab.errors import CorpusError
-from neurontab.files import sha256_of, write_whole
+from neurontab.files import sha256_of, write_text, write_whole
 from neurontab.measure.documents import corpus_files, read_documents
 from neurontab.measure.sequences import (
     CorpusPlan,
@@ -32,7 +32,8 @@ from neurontab.measure.sequences import (
 from neurontab.progress import Progress
 
 FILES = ("tokens.arrow", "documents.parquet")
-FORMAT = 1  # of the token file; another number is another cache entry
+FORMAT = 2  # of a cache entry; another number is another entry
+DIGESTS = "digests.json"  # of the files of a cache entry, written last
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Corpus:
     folder: Path
     tokens: Ids  # [sequence, position], position 0 is BOS
     masked_ids: tuple[int, ...]
-    digest: str
+    digest: str  # of what the tokens are made from
+    sha256: str  # of the token file
 
     def batch(self, first: int, last: int) -> Int[Tensor, "sequence position"]:
         """Sequences first to last - 1 as a model reads them."""
@@ -91,11 +93,9 @@ def prepare(plan: CorpusPlan, tokenizer: Tokenizer, digest: str, progress: Progr
     cache cannot be written.
     """
     folder = cache_folder() / digest
-    try:
-        corpus = load(folder, plan.masked_ids, digest)
-    except (OSError, pa.ArrowInvalid):  # not made yet, or damaged since
+    if not _is_whole(folder):  # not made yet, or changed since
         _make(plan, tokenizer, folder, progress)
-        corpus = load(folder, plan.masked_ids, digest)
+    corpus = load(folder, plan.masked_ids, digest)
     if plan.tokens != "all" and corpus.n_counted < plan.tokens and not plan.at_most:
         raise CorpusError(
             f"{', '.join(plan.places)}: {corpus.n_counted:,} tokens can be counted, "
@@ -105,13 +105,13 @@ def prepare(plan: CorpusPlan, tokenizer: Tokenizer, digest: str, progress: Progr
 
 
 def load(folder: Path, masked_ids: tuple[int, ...], digest: str) -> Corpus:
-    """Opens the token file without reading it into memory."""
-    pq.read_metadata(folder / "documents.parquet")
+    """Opens the token file of a cache entry without reading it into memory."""
+    sha256 = json.loads((folder / DIGESTS).read_text("utf-8"))["tokens.arrow"]
     with pa.memory_map(str(folder / "tokens.arrow")) as file:
         table = pa.ipc.open_file(file).read_all()
     column = table.column("tokens").combine_chunks()
     tokens = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
-    return Corpus(folder, tokens, masked_ids, digest)
+    return Corpus(folder, tokens, masked_ids, digest, sha256)
 
 
 def place(corpus: Corpus, folder: Path) -> None:
@@ -124,6 +124,15 @@ def cache_folder() -> Path:
     """Where token files are kept between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "neurontab" / "tokens"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a cache entry holds what was written there; a run's link to it may be written to."""
+    try:
+        wanted = json.loads((folder / DIGESTS).read_text("utf-8"))
+        return all(wanted[name] == sha256_of(folder / name) for name in FILES)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _digest_of_file(path: Path) -> str:
@@ -144,6 +153,7 @@ def _make(plan: CorpusPlan, tokenizer: Tokenizer, folder: Path, progress: Progre
     order = np.argsort(np.concatenate([source.documents for source in sources]))
     table = _document_table(encoded, starts[order])
     write_whole(folder / "documents.parquet", lambda beside: pq.write_table(table, beside))
+    write_text(folder / DIGESTS, json.dumps({name: sha256_of(folder / name) for name in FILES}))
 
 
 def _document_table(encoded: Encoded, starts: npt.NDArray[np.int64]) -> pa.Table:

@@ -24,18 +24,24 @@ def corpus_files(places: tuple[str, ...]) -> list[tuple[Path, str]]:
     """The files of a corpus in order, each with the source that its documents have by default.
 
     In a folder that is the name of the subfolder, else of the folder; a file alone is its own.
-    Hidden files and folders are passed over. Raises CorpusError for what is not there.
+    Hidden files and folders are passed over. Raises CorpusError for what is not there, and for a
+    file that would be read twice.
     """
     found: list[tuple[Path, str]] = []
-    for place in map(Path, places):
-        if place.is_file():
-            found.append((place, place.stem))
-        elif place.is_dir():
-            found += _inside(place)
-        else:
-            raise CorpusError(f"No file or folder {place}.")
+    for place in places:
+        try:
+            found += _at(place)
+        except OSError as error:
+            raise CorpusError(
+                f"{error.filename or place} cannot be read: {error.strerror}."
+            ) from error
     if not found:
         raise CorpusError(f"No files in {', '.join(places)}.\nName text, JSONL or Parquet files.")
+    seen: set[Path] = set()
+    for path, _ in found:
+        if path.resolve() in seen:
+            raise CorpusError(f"{path} is named twice.\nName every text once.")
+        seen.add(path.resolve())
     return found
 
 
@@ -51,6 +57,20 @@ def read_documents(files: list[tuple[Path, str]]) -> Iterator[Document]:
             yield from (document for document in reader(path, source) if document.text)
         except OSError as error:
             raise CorpusError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _at(place: str) -> list[tuple[Path, str]]:
+    path = Path(place)
+    if not place.strip() or not path.exists():
+        raise CorpusError(f"No file or folder {place or repr(place)}.")
+    if path.is_dir():
+        return _inside(path)
+    if path.suffix.lower() == ".json":
+        raise CorpusError(
+            f"{path} is JSON, which is read as nothing but text.\n"
+            "Write a document a line, with a field 'text', into a .jsonl file."
+        )
+    return [(path, path.stem)]
 
 
 def _inside(folder: Path) -> list[tuple[Path, str]]:

@@ -13,6 +13,8 @@ from torch import Tensor
 from neurontab.measure.columns import Columns
 from neurontab.measure.pairs import PairSums, correlation
 
+PairMatrix = Float[Tensor, "neuron other"]
+
 
 class Place(NamedTuple):
     """One layer of one model."""
@@ -69,10 +71,15 @@ class Family:
         mean, other_mean = self.facts(place).shifted_mean, self.facts(other).shifted_mean
         return self.sums[place, other].result(mean, other_mean)
 
-    def correlation(self, place: Place, other: Place) -> Float[Tensor, "neuron other"]:
-        """Correlation of the neurons of two layers, in float64."""
+    def tile(self, place: Place, other: Place) -> tuple[PairMatrix, PairMatrix]:
+        """Covariance and correlation of the neurons of two layers, in float64."""
+        covariance = self.covariance(place, other)
         variance, other_variance = self.facts(place).variance, self.facts(other).variance
-        return correlation(self.covariance(place, other), variance, other_variance)
+        return covariance, correlation(covariance, variance, other_variance)
+
+    def may_match(self, place: Place, other: Place) -> Bool[Tensor, "neuron other"]:
+        """Which neurons of two layers may be matched: both are eligible."""
+        return torch.outer(self.facts(place).eligible, self.facts(other).eligible)
 
     def tiles(self, model: str, other: str) -> Iterator[Tile]:
         """Every pair of layers of two models, with where its rows and columns begin."""

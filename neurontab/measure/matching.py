@@ -39,11 +39,11 @@ def compare(
     highest, lowest = BothWays(k), BothWays(1)
     alike: tuple[list[Columns], list[Columns]] = ([], [])
     for place, other_place, first_row, first_column in family.tiles(model, other):
-        corr = family.correlation(place, other_place).float()
-        ranked = _ranked(family, place, other_place, corr.abs() if family.two_sided else corr)
+        covariance, corr = family.tile(place, other_place)
+        cross = Norms.of(covariance, corr, family.may_match(place, other_place))
+        ranked = _ranked(family, place, other_place, corr.float())
         highest.add(ranked, first_row, first_column)
-        lowest.add(_ranked(family, place, other_place, -corr), first_row, first_column)
-        cross = Norms.of(family, place, other_place)
+        lowest.add(_ranked(family, place, other_place, -corr.float()), first_row, first_column)
         alike[0].append(similarity(family, (place, other_place), own, cross, ranked))
         alike[1].append(similarity(family, (other_place, place), own, cross, ranked.T))
     there, back = (model, other), (other, model)
@@ -65,20 +65,22 @@ def twins(family: Family, model: str, k: int) -> Columns:
     """Table `twins`: the best matches of a model's neurons among its other neurons."""
     highest = BothWays(k)
     for place, other, first_row, first_column in family.tiles(model, model):
-        corr = family.correlation(place, other).float()
-        ranked = _ranked(family, place, other, corr.abs() if family.two_sided else corr)
-        highest.add(ranked, first_row, first_column)
+        _, corr = family.tile(place, other)
+        highest.add(_ranked(family, place, other, corr.float()), first_row, first_column)
     return _columns(family, (model, model), highest.rows())[0]
 
 
 def _ranked(
     family: Family, place: Place, other: Place, corr: Float[Tensor, "neuron other"]
 ) -> Float[Tensor, "neuron other"]:
-    """Correlations as they are ranked: last what may not be matched, and a unit with itself."""
-    may = torch.outer(family.facts(place).eligible, family.facts(other).eligible)
+    """Correlations as they are ranked: by size in gated families, elsewhere as they are.
+
+    Last comes what may not be matched, and a neuron with itself.
+    """
+    may = family.may_match(place, other)
     if place == other:
         may.fill_diagonal_(False)
-    return torch.where(may, corr, NONE)
+    return torch.where(may, corr.abs() if family.two_sided else corr, NONE)
 
 
 def _columns(family: Family, pair: tuple[str, str], best: Best) -> tuple[Columns, Tensor]:
@@ -123,7 +125,7 @@ def _signs(family: Family, pair: tuple[str, str], columns: Columns) -> npt.NDArr
     for place in family.places(pair[0]):
         for other in family.places(pair[1]):
             here = (columns["layer"] == place.layer) & (columns["other_layer"] == other.layer)
-            corr = family.correlation(place, other).cpu().numpy()
+            corr = family.tile(place, other)[1].cpu().numpy()
             found = corr[columns["neuron"][here], columns["other_neuron"][here]]
             signs[here] = np.where(found < 0, -1, 1)
     return signs

@@ -77,6 +77,8 @@ class LanguageModel:
         self.device = device
         _refuse_unsupported(self.folder)
         self.bridge = _boot(self.folder, device)
+        if self.bridge.cfg.n_layers < 1 or self.bridge.cfg.d_mlp < 1:
+            raise ModelError(f"{source.name} has no MLP neurons: its config.json says so.")
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
         self.facts = self._facts(source)
         if n_ids(self.tokenizer) > self.facts.d_vocab:
@@ -202,7 +204,7 @@ def _refuse_unsupported(folder: Path) -> None:
     """Raises ModelError for an architecture whose neurons nobody has checked."""
     try:
         found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be loaded: {error}") from error
     if not isinstance(found, list) or len(found) != 1 or found[0] not in SUPPORTED:
         raise ModelError(

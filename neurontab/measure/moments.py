@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurontab.measure.columns import Columns
@@ -86,6 +86,11 @@ class Moments:
             f"{name}_activation": value.double().cpu().numpy(),
             f"{name}_z": np.ma.masked_where(self.variance.cpu().numpy() == 0, score),
         }
+
+    @property
+    def overflowed(self) -> Bool[Tensor, " neuron"]:
+        """Where a power of a finite activation was beyond float32."""
+        return ~torch.isfinite(self._sums).all(dim=0)
 
     def result(self) -> Columns:
         """The columns of table `activation_moments` but those about BOS."""

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from neurontab.measure.pairs import inverse_root
 
-Kind = Literal["haar", "gaussian-rows"]
+Shape = Literal["haar", "gaussian-rows"]
 ROUNDING = 1e-5  # of a layer's total variance
 
 
 def rotation(
-    width: int, kind: Kind, *, seed: int, model: str, layer: int, draw: int, device: torch.device
+    width: int, shape: Shape, *, seed: int, model: str, layer: int, draw: int, device: torch.device
 ) -> Float[Tensor, "rotated neuron"]:
     """One random matrix, the same for the same arguments, float32.
 
@@ -31,7 +31,7 @@ def rotation(
     number = int.from_bytes(hashlib.sha256(place).digest()[:8], "big") >> 1
     random = torch.Generator().manual_seed(number)
     gaussian = torch.randn(width, width, generator=random).to(device)
-    if kind == "gaussian-rows":
+    if shape == "gaussian-rows":
         return torch.nn.functional.normalize(gaussian, dim=1)
     q, r = torch.linalg.qr(gaussian)
     return torch.mul(q, r.diagonal().sign())

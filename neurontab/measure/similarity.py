@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurontab.measure.best import NONE
@@ -19,18 +20,24 @@ class Norms:
     standardised: float
 
     @classmethod
-    def of(cls, family: Family, place: Place, other: Place) -> "Norms":
-        """The norms of two layers' tile."""
-        corr = family.correlation(place, other)
-        eligible = corr[family.facts(place).eligible][:, family.facts(other).eligible]
-        covariance = family.covariance(place, other)
+    def of(
+        cls,
+        covariance: Float[Tensor, "neuron other"],
+        corr: Float[Tensor, "neuron other"],
+        may: Bool[Tensor, "neuron other"],
+    ) -> "Norms":
+        """The norms of a tile; `may` are the pairs of eligible neurons."""
+        eligible = torch.where(may, corr, 0.0)
         return cls(covariance.square().sum().item(), eligible.square().sum().item())
 
 
 def own_norms(family: Family) -> dict[Place, Norms]:
     """The norms of every layer with itself."""
-    places = [place for model in family.layers for place in family.places(model)]
-    return {place: Norms.of(family, place, place) for place in places}
+    norms: dict[Place, Norms] = {}
+    for place in [place for model in family.layers for place in family.places(model)]:
+        covariance, corr = family.tile(place, place)
+        norms[place] = Norms.of(covariance, corr, family.may_match(place, place))
+    return norms
 
 
 def similarity(

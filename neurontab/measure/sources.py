@@ -1,5 +1,6 @@
 """Where a model is: a folder, or a name on the hub; in either case a folder to load from."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,7 @@ def folder_of(source: ModelSource) -> Path:
         raise ModelError(f"{folder} is not a model: it has no config.json.")
     if not weight_files(folder):
         raise ModelError(
-            f"{folder} has no weights: neither model*.safetensors nor pytorch_model*.bin.\n"
+            f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin.\n"
             "Save the model with save_pretrained."
         )
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -87,8 +88,29 @@ def folder_of(source: ModelSource) -> Path:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights: safetensors where there are any, else PyTorch's own."""
-    return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    """The files that weights are loaded from, index first; none when there are no weights.
+
+    As transformers chooses: safetensors before PyTorch's own, one file before several. Raises
+    ModelError for an index that is damaged or names a file that is missing.
+    """
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return [folder / name]
+        if (folder / f"{name}.index.json").is_file():
+            return _with_shards(folder / f"{name}.index.json")
+    return []
+
+
+def _with_shards(index: Path) -> list[Path]:
+    try:
+        named = json.loads(index.read_text("utf-8"))["weight_map"].values()
+        shards = [index.parent / name for name in sorted(set(named))]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ModelError(f"{index} is damaged: {type(error).__name__}: {error}") from error
+    for shard in shards:
+        if not shard.is_file():
+            raise ModelError(f"{index} names {shard.name}, which is missing.\nFetch it again.")
+    return [index, *shards]
 
 
 def _from_hub(source: ModelSource) -> Path:

@@ -4,7 +4,7 @@ Frames are aggregated before they are drawn, so a chart holds a few hundred rows
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import altair as alt
@@ -30,9 +30,15 @@ def draw(name: str, scan: Callable[[str], pl.LazyFrame], run_id: str) -> Chart:
             f"No chart {name!r}; there are {', '.join(CHARTS)}.{nearest(name, list(CHARTS))}"
         )
     function = CHARTS[name]
-    chart = function(*(scan(table) for table in inspect.signature(function).parameters))
+    chart = function(*(scan(table) for table in _reads(function)))
     marked: Chart = chart.properties(usermeta={"neurontab": {"run_id": run_id, "chart": name}})
     return marked
+
+
+def drawable(tables: Iterable[str]) -> list[str]:
+    """The charts for which a run has the tables; one model alone lacks those of pairs."""
+    here = set(tables)
+    return [name for name, chart in CHARTS.items() if here >= set(_reads(chart))]
 
 
 def title_of(name: str) -> str:
@@ -130,6 +136,11 @@ def match_layers(matches: pl.LazyFrame) -> Chart:
     )
     n = f"{drawn['n'].sum():,} best matches, over all other models"
     return _titled(chart, "match_layers", n)
+
+
+def _reads(chart: Callable[..., Chart]) -> list[str]:
+    """The tables that a chart reads."""
+    return list(inspect.signature(chart).parameters)
 
 
 def _histogram(values: pl.LazyFrame, by: list[str]) -> pl.LazyFrame:

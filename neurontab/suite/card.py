@@ -40,7 +40,7 @@ Loss on 256 held-out sequences, nats a token:
 ## Made by
 
     python -m neurontab.suite.prepare
-    python -m neurontab.suite.train --seed 0    # to 4; about seven minutes of one core each
+    python -m neurontab.suite.train --seed 0    # to 4; about four minutes of one core each
     python -m neurontab.suite.card
 """
 

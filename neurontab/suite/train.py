@@ -1,4 +1,4 @@
-"""`python -m neurontab.suite.train --seed N`: one model of the embedded suite, about six minutes.
+"""`python -m neurontab.suite.train --seed N`: one model of the embedded suite, in minutes.
 
 Needs the tokenizer that `python -m neurontab.suite.prepare` writes. The result is a folder that
 transformers loads: float16 weights in safetensors, tokenizer, and `training.json` with the losses.
@@ -17,21 +17,26 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from neurontab.errors import CorpusError
 from neurontab.suite import FOLDER
 from neurontab.suite.prepare import TOKENIZER
 from neurontab.suite.recipe import RECIPE, Recipe
-from neurontab.suite.text import Document, documents
+from neurontab.suite.text import Document, digest, documents
 
 PROBE = 256  # held-out sequences on which the loss curve is measured
 PROBE_EVERY = 400  # steps
 
 
 def train(seed: int, folder: Path, recipe: Recipe = RECIPE) -> None:
-    """Trains one seed and writes its folder."""
+    """Trains one seed and writes its folder.
+
+    Raises CorpusError where this Python's library is not the text of the suite's other seeds.
+    """
     torch.manual_seed(seed)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(TOKENIZER)
     model = new_model(tokenizer.bos_token_id, recipe)
     texts = documents()
+    refuse_other_text(texts)
     rows = sequences([d for d in texts if not d.held_out], tokenizer, recipe.n_ctx)
     probe = sequences([d for d in texts if d.held_out], tokenizer, recipe.n_ctx)[:PROBE]
     started = time.monotonic()
@@ -47,6 +52,19 @@ def train(seed: int, folder: Path, recipe: Recipe = RECIPE) -> None:
         "held_out_loss": curve,
     }
     save(model, folder, facts)
+
+
+def refuse_other_text(texts: list[Document]) -> None:
+    """Raises CorpusError for text that is not what `text.json` tells the digest of."""
+    facts = json.loads((FOLDER / "text.json").read_text("utf-8"))
+    found = digest([document for document in texts if not document.held_out])
+    if found != facts["training"]["sha256"]:
+        raise CorpusError(
+            f"This Python's library has the digest {found[:12]}, the suite was trained on "
+            f"{facts['training']['sha256'][:12]}.\n"
+            "Use the Python that the suite's README names, or make a new suite with "
+            "python -m neurontab.suite.prepare."
+        )
 
 
 def new_model(bos: int, recipe: Recipe) -> Any:

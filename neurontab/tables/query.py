@@ -33,6 +33,16 @@ class Threshold:
     default: float | int | bool | str
     description: str
 
+    def refuse_unfit(self, query: str, value: object) -> None:
+        """Raises QueryError for a value of another type, and for a number that is not finite."""
+        wanted = type(self.default)
+        fits = type(value) is wanted or (wanted is float and type(value) is int)
+        if not fits or (isinstance(value, float) and not isfinite(value)):
+            raise QueryError(
+                f"{query}.{self.name} is a {wanted.__name__}, such as {self.default!r}; "
+                f"found {value!r}."
+            )
+
 
 @dataclass(frozen=True)
 class Query:
@@ -55,15 +65,19 @@ class Query:
 
         Raises QueryError for a threshold that does not exist or is of another type.
         """
-        known = {threshold.name: threshold for threshold in self.thresholds}
         for name, value in thresholds.items():
-            if name not in known:
-                raise QueryError(
-                    f"Query {self.name!r} has no threshold {name!r}; it has "
-                    f"{', '.join(known) or 'none'}.{nearest(name, list(known))}"
-                )
-            _same_type(self.name, known[name], value)
+            self.threshold(name).refuse_unfit(self.name, value)
         return self.function(*(tables[name] for name in self.inputs), **thresholds)
+
+    def threshold(self, name: str) -> Threshold:
+        """A threshold by name. Raises QueryError with the nearest name."""
+        known = {threshold.name: threshold for threshold in self.thresholds}
+        if name not in known:
+            raise QueryError(
+                f"Query {self.name!r} has no threshold {name!r}; it has "
+                f"{', '.join(known) or 'none'}.{nearest(name, list(known))}"
+            )
+        return known[name]
 
 
 def discover(folder: Path | None = None) -> dict[str, Query]:
@@ -163,16 +177,6 @@ def _parameters(
             description = get_args(hints[parameter.name])[1]
             thresholds.append(Threshold(parameter.name, parameter.default, description))
     return tuple(inputs), tuple(thresholds)
-
-
-def _same_type(query: str, threshold: Threshold, value: object) -> None:
-    wanted = type(threshold.default)
-    fits = type(value) is wanted or (wanted is float and type(value) is int)
-    if not fits or (isinstance(value, float) and not isfinite(value)):
-        raise QueryError(
-            f"{query}.{threshold.name} is a {wanted.__name__}, such as {threshold.default!r}; "
-            f"found {value!r}."
-        )
 
 
 def _own_modules(folder: Path, taken: set[str]) -> list[ModuleType]:

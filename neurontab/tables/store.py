@@ -39,14 +39,24 @@ def with_metadata(arrow: pa.Table, table: Table, run_id: str) -> pa.Table:
 
 
 def declared(folder: Path, name: str) -> Table:
-    """The declaration of a table that somebody wrote, from the metadata of its first file."""
-    schema = pq.read_schema(parts(folder, name)[0])
-    types = pl.scan_parquet(parts(folder, name)[0]).collect_schema()
+    """The declaration of a table that somebody wrote, from the metadata of its first file.
+
+    Raises TableError when there is none, or the file is damaged.
+    """
+    path = next(iter(parts(folder, name)), None)
+    if path is None:
+        raise TableError(f"No table {name!r} in {folder}.")
+    try:
+        schema = pq.read_schema(path)
+        types = pl.read_parquet_schema(path)
+        description = schema.metadata[b"description"].decode()
+    except (pa.ArrowException, pl.exceptions.PolarsError, KeyError, TypeError) as error:
+        raise TableError(f"{path} is damaged, or not written by neurontab: {error}") from error
     columns = {field.name: _column(field, types[field.name]) for field in schema}
     keys = [field.name for field in schema if (field.metadata or {}).get(KEY)]
     return Table(
         name,
-        schema.metadata[b"description"].decode(),
+        description,
         tuple(columns[key] for key in keys),
         tuple(column for each, column in columns.items() if each not in keys),
     )

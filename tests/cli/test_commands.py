@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ import duckdb
 import polars as pl
 import pytest
 import tiny
+from conftest import Built
+from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
 from neurontab import suite
 from neurontab.run import Run
 
 app = import_module("neurontab.cli.app").app
+progress = import_module("neurontab.cli.progress")
 
 SQL = "SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer"
 
@@ -144,6 +149,73 @@ def test_charts_are_listed_and_drawn(family: Run, tmp_path: Path) -> None:
     written = [Path(line) for line in done.stdout.splitlines()]
     assert len(written) == 3
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_one_model_alone_has_the_charts_that_need_no_other(built: Built, text: Path) -> None:
+    run = built(text, only=tiny.model(0))
+    done = call("chart", "--all", "-r", run.folder)
+    assert done.exit_code == 0
+    assert "match_layers" in done.stderr
+    assert "match_layers" not in done.stdout
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_a_page_cannot_be_left_by_text_of_the_run(own: Run, tmp_path: Path) -> None:
+    hostile = "</script><script>alert(1)</script><!--"
+    path = own.folder / "tables" / "universality" / "all.parquet"
+    pl.read_parquet(path).with_columns(model=pl.lit(hostile)).write_parquet(path)
+    about = json.loads((own.folder / "manifest.json").read_text())
+    about["tables"]["universality"]["all"]["bytes"] = path.stat().st_size
+    (own.folder / "manifest.json").write_text(json.dumps(about))
+    done = call("chart", "excess_by_layer", "-r", own.folder, "-o", tmp_path / "x.html")
+    assert done.exit_code == 0, done.stderr
+    page = (tmp_path / "x.html").read_text("utf-8")
+    assert "alert(1)" in page
+    assert "<script>alert" not in page
+    assert page.count("</script>") == 4
+
+
+@pytest.mark.parametrize(
+    "words", [["query", SQL], ["chart", "correlations"], ["derive"], ["info"]], ids=lambda w: w[0]
+)
+def test_a_damaged_table_is_named_by_every_command(own: Run, words: list[str]) -> None:
+    for path in (own.folder / "tables").rglob("*.parquet"):
+        content = bytearray(path.read_bytes())
+        content[4:-8] = b"\xff" * (len(content) - 12)
+        path.write_bytes(content)
+    done = call(*words, "-r", own.folder)
+    assert done.exit_code == 1
+    assert "Traceback" not in done.stderr
+    assert "TableError" in done.stderr
+    assert "is damaged" in done.stderr
+
+
+def test_a_name_in_a_table_s_head_cannot_steer_the_terminal(family: Run) -> None:
+    shown = call("query", 'SELECT 1 AS "\x1b[31mred" FROM models LIMIT 1', "-r", family.folder)
+    assert "\x1b" not in shown.stdout
+    assert "red" in shown.stdout
+
+
+def test_a_build_that_is_there_tells_its_thresholds(words: list[str], tmp_path: Path) -> None:
+    assert "Not at default" not in call(*words).stderr
+    call("derive", "-r", tmp_path / "run", "--set", "universality.threshold=-1")
+    assert "Not at default: universality.threshold=-1.0" in call(*words).stderr
+
+
+def test_bars_show_what_is_done_and_how_fast() -> None:
+    terminal = Console(force_terminal=True, width=120, file=io.StringIO())
+    with Progress(*progress.COLUMNS, console=terminal, refresh_per_second=1000) as bars:
+        with progress.Bars(bars, terminal).stage("activations", 1_000, "tokens") as stage:
+            stage.advance(400)
+            time.sleep(0.01)
+            stage.advance(200)
+            bars.refresh()
+            middle = terminal.file.getvalue()  # type: ignore[attr-defined]
+        bars.refresh()
+    shown = terminal.file.getvalue()  # type: ignore[attr-defined]
+    assert "600/1,000 tokens" in middle
+    assert "tokens/s" in middle
+    assert "activations" in shown
 
 
 def test_deriving_prints_what_has_changed(family: Run, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ import pytest
 import tiny
 
 from neurontab.errors import CorpusError
+from neurontab.files import sha256_of
 from neurontab.measure import corpus
-from neurontab.measure.corpus import Corpus
+from neurontab.measure.corpus import Corpus, place
 from neurontab.measure.documents import corpus_files, read_documents
 from neurontab.measure.sequences import CorpusPlan
 from neurontab.progress import Silent
@@ -80,7 +81,7 @@ def test_a_smaller_build_reads_the_first_sequences_of_a_larger_one(sources: Path
 def test_masked_tokens_do_not_count(sources: Path) -> None:
     found = prepared(plan(sources))
     frequent = int(np.bincount(found.tokens[:, 1:].ravel()).argmax())
-    masked = Corpus(found.folder, found.tokens, (0, frequent), found.digest)
+    masked = Corpus(found.folder, found.tokens, (0, frequent), found.digest, found.sha256)
     tokens = masked.batch(0, len(found.tokens))
     assert masked.counted(tokens).sum() == masked.n_counted == masked.token_counts(62).sum()
     assert masked.token_counts(62)[frequent] == 0
@@ -163,6 +164,42 @@ def test_a_damaged_cache_is_made_again(sources: Path) -> None:
     path.unlink()
     path.write_bytes(content[:100])
     assert np.array_equal(prepared(plan(sources)).tokens, expected)
+
+
+def test_a_changed_token_file_is_never_read(sources: Path, tmp_path: Path) -> None:
+    """A run's token file may be the cache's own; whoever writes into one writes into both."""
+    first = prepared(plan(sources))
+    expected = first.tokens.copy()
+    place(first, tmp_path / "corpus")
+    content = bytearray((tmp_path / "corpus" / "tokens.arrow").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "corpus" / "tokens.arrow").write_bytes(content)
+    again = prepared(plan(sources))
+    assert np.array_equal(again.tokens, expected)
+    assert again.sha256 == first.sha256 == sha256_of(again.folder / "tokens.arrow")
+
+
+def test_a_text_is_read_once_and_only_as_what_it_is(tmp_path: Path) -> None:
+    one = bad(tmp_path, "one.txt", b"w1 w2")
+    for places in ((str(one), str(one)), (str(tmp_path), str(one))):
+        with pytest.raises(CorpusError, match=r"one.txt is named twice"):
+            corpus_files(places)
+    with pytest.raises(CorpusError, match="No file or folder ''"):
+        corpus_files(("",))
+    with pytest.raises(CorpusError, match=r"some.json is JSON.*\nWrite a document a line"):
+        corpus_files((str(bad(tmp_path, "some.json", b"[]")),))
+
+
+def test_a_folder_that_cannot_be_looked_through_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    bad(tmp_path, "one.txt", b"w1 w2")
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(CorpusError, match=r"one.txt cannot be read: Permission denied"):
+        corpus_files((str(tmp_path),))
 
 
 def test_a_damaged_page_of_parquet_is_named(tmp_path: Path) -> None:

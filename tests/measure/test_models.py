@@ -17,7 +17,7 @@ from transformer_lens import TransformerBridge
 from neurontab.errors import ModelError
 from neurontab.measure.basis import check_basis
 from neurontab.measure.models import SUPPORTED, LanguageModel
-from neurontab.measure.sources import folder_of, parse_source, parse_sources
+from neurontab.measure.sources import folder_of, parse_source, parse_sources, weight_files
 from neurontab.measure.vocabulary import shared_digest
 
 CPU = torch.device("cpu")
@@ -172,6 +172,43 @@ def test_pytorch_weights_are_read_when_there_are_no_others(tmp_path: Path) -> No
     folder = tiny.save(tiny.model(0), tmp_path / "m")
     safe = loaded(folder).weights(1).w_in
     assert torch.equal(loaded(as_bin(folder)).weights(1).w_in, safe)
+
+
+def test_a_model_s_identity_is_of_the_files_that_are_loaded(tmp_path: Path) -> None:
+    """Other files with weights in them may lie beside; transformers passes them over."""
+    folder = as_bin(tiny.save(tiny.model(0), tmp_path / "m"))
+    stranger = {"x": torch.zeros(1)}
+    save_file(stranger, folder / "model.fp16.safetensors", metadata={"format": "pt"})
+    assert weight_files(folder) == [folder / "pytorch_model.bin"]
+    before = loaded(folder)
+    first = before.weights(0).w_in
+    torch.save(tiny.model(1).state_dict(), folder / "pytorch_model.bin")
+    after = loaded(folder)
+    assert not torch.equal(first, after.weights(0).w_in)
+    assert before.facts.sha256 != after.facts.sha256
+    tiny.model(2).save_pretrained(folder, max_shard_size="5KB")
+    shards = weight_files(folder)
+    assert shards[0].name == "model.safetensors.index.json"
+    assert len(shards) > 2
+    assert not torch.equal(loaded(folder).weights(0).w_in, after.weights(0).w_in)
+    shards[1].unlink()
+    with pytest.raises(ModelError, match=rf"names {shards[1].name}, which is missing"):
+        loaded(folder)
+    shards[0].write_text("{")
+    with pytest.raises(ModelError, match=r"index.json is damaged"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("change", [{"n_layer": 0}, {"n_layer": -1}, {"n_inner": 0}])
+def test_a_model_without_neurons_is_refused(tmp_path: Path, change: dict[str, int]) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelError):
+        loaded(folder)
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        loaded(folder)
 
 
 def test_a_hostile_pickle_is_refused_and_never_run(tmp_path: Path) -> None:

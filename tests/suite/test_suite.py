@@ -8,9 +8,11 @@ import pytest
 from safetensors import safe_open
 
 from neurontab import suite
+from neurontab.errors import CorpusError
 from neurontab.suite.card import card
 from neurontab.suite.recipe import BOS, RECIPE
 from neurontab.suite.text import Document, digest
+from neurontab.suite.train import refuse_other_text
 
 MIB = 2**20
 
@@ -52,6 +54,12 @@ def test_the_corpus_is_the_held_out_text_of_the_card() -> None:
     facts = json.loads((suite.FOLDER / "text.json").read_text())["held_out"]
     assert (len(documents), digest(documents)) == (facts["documents"], facts["sha256"])
     assert set(table["source"]) == {"library", "tests", "manual"}
+
+
+def test_a_seed_is_never_trained_on_other_text_than_its_sisters() -> None:
+    other = [Document("a.py", "library", "x = 1")]
+    with pytest.raises(CorpusError, match=r"digest [0-9a-f]{12}, the suite was trained on b923e07"):
+        refuse_other_text(other)
 
 
 def test_the_card_is_current() -> None:

@@ -1,0 +1,66 @@
+"""Files that are replaced as one, whenever the replacing is broken off."""
+
+import pytest
+from conftest import stopped_after
+
+import neurontab
+from neurontab.derive import rederive
+from neurontab.errors import QueryError, RunError
+from neurontab.files import sha256_of
+from neurontab.run import Run
+
+LOW = {"universality": {"threshold": -1.0}}
+
+
+def assert_whole(run: Run) -> None:
+    """Every file is the one that the manifest describes, and no other is left."""
+    for name in run.manifest.tables:
+        run.check_parts(name, digests=True)
+    assert not (run.folder / "state").exists()
+
+
+@pytest.mark.parametrize("moves", range(8))
+def test_a_derivation_broken_off_while_files_are_put_in_place_is_finished_on_opening(
+    own: Run, moves: int
+) -> None:
+    with stopped_after(moves):
+        if moves < 7:
+            with pytest.raises(KeyboardInterrupt):
+                rederive(own, LOW)
+        else:
+            rederive(own, LOW)
+    opened = neurontab.open(own.folder)
+    assert opened.manifest.queries["universality"].thresholds == {"threshold": -1.0}
+    assert opened.neurons.collect()["is_universal"].all()
+    assert_whole(opened)
+
+
+def test_a_derivation_broken_off_before_leaves_everything_as_it_was(
+    own: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sha256_of(own.folder / "manifest.json")
+
+    def break_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("neurontab.tables.store.write_part", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            rederive(own, LOW)
+    with pytest.raises(QueryError, match="has no threshold 'treshold'"):
+        rederive(own, {"universality": {"treshold": 1.0}})
+    assert sha256_of(own.folder / "manifest.json") == before
+    assert_whole(own)
+    assert_whole(rederive(own, LOW))
+
+
+def test_a_run_in_the_middle_of_being_replaced_is_not_read(own: Run) -> None:
+    from filelock import FileLock
+
+    (own.folder / "state" / "whole").mkdir(parents=True)
+    with (
+        FileLock(own.folder / "state" / "lock"),
+        pytest.raises(RunError, match="Another process is at work"),
+    ):
+        neurontab.open(own.folder)
+    assert neurontab.open(own.folder).folder == own.folder
