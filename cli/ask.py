@@ -122,7 +122,7 @@ def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
         case Format.ARROW:
             answer.write_ipc_stream(buffer)
         case Format.TABLE | Format.MARKDOWN:
-            flat = pl.col(pl.String).str.replace_all(r"[\r\n]+", " ")
+            flat = pl.col(pl.String).str.replace_all(r"\pC+", " ")
             text = flat.str.replace_all("|", r"\|", literal=True)
             with pl.Config(
                 tbl_formatting="MARKDOWN",

@@ -1,7 +1,9 @@
 """`neurontab build`: from models and text to a finished run."""
 
+import signal
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Annotated
 
 import typer
@@ -26,6 +28,10 @@ def build(
         Path | None, typer.Option("-o", "--output", help="Folder of the run.")
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="quick or paper.")] = None,
+    activations: Annotated[
+        int | None,
+        typer.Option("--activations", min=0, help="Positions at which all activations are kept."),
+    ] = None,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1; auto by default.")
     ] = None,
@@ -45,7 +51,8 @@ def build(
     """
     from neurontab.config import resolve
 
-    settings = resolve(config, preset, models=model, corpus=corpus, tokens=tokens, device=device)
+    given = {"models": model, "corpus": corpus, "tokens": tokens, "device": device}
+    settings = resolve(config, preset, activations=activations, **given)
     _need_extra()
     from rich.console import Console
 
@@ -57,6 +64,8 @@ def build(
     from .render import print_plan, print_summary
 
     folder = output or default_folder(settings, config)
+    told = Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: told.set())
     with shown_on(sys.stderr) as progress:
         if dry_run:
             prepared = prepare(settings, progress)
@@ -71,6 +80,7 @@ def build(
             command=tuple(sys.argv),
             progress=progress,
             on_plan=lambda plan: print_plan(plan, progress.console),
+            stop=told.is_set,
         )
     print_summary(run)
 

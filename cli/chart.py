@@ -8,6 +8,7 @@ import typer
 from neurontab.errors import ChartError
 
 from .options import RunFolder
+from .printable import printable
 
 if TYPE_CHECKING:
     from neurontab.show.charts import Chart
@@ -47,7 +48,7 @@ def chart(
         if path.suffix.lower() not in SUFFIXES:
             raise ChartError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
         save(opened.chart(known), path)
-        typer.echo(path)
+        typer.echo(printable(str(path)))
 
 
 def save(drawn: "Chart", path: Path) -> None:

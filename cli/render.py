@@ -46,7 +46,8 @@ def print_summary(run: "Run") -> None:
     with run.damage_named():
         print_frame(summary.rename({"universal_share": "universal_%"}).collect())
     if changed := run.thresholds:
-        typer.echo("Not at default: " + ", ".join(f"{k}={v}" for k, v in changed.items()), err=True)
+        values = ", ".join(f"{name}={value}" for name, value in changed.items())
+        typer.echo(printable(f"Not at default: {values}"), err=True)
     text = f"{run.folder}: ask with `neurontab query`, see with `neurontab chart --all`."
     Console(stderr=True, highlight=False).print(Text(text))
 

@@ -10,31 +10,22 @@ from importlib.metadata import version
 from itertools import takewhile
 from pathlib import Path
 
-from neurontab.commit import replacing
+from neurontab.commit import commit
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
-from neurontab.folder import begun, claimed, refuse_if_read_from
-from neurontab.manifest import Derivation, Manifest, Part, TokenFile, describe_tables
-from neurontab.measure import corpus
-from neurontab.measure.baselines import Draws
+from neurontab.errors import CorpusError, ModelError, RunError
+from neurontab.folder import CHECKPOINTS, begin, claimed, discard, refuse_if_read_from
+from neurontab.manifest import Derivation, Manifest, TokenFile, describe_files, describe_tables
 from neurontab.measure.basis import check_basis
+from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.plan import Plan
 from neurontab.measure.sources import parse_sources
-from neurontab.measure.sums import Sums, sum_over
+from neurontab.measuring import Passes, measure_family
 from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Progress, Silent, Stage
 from neurontab.run import RUNS, Run
 from neurontab.tables.query import Query, check, discover
 from neurontab.tables.schemas import MEASURED
-from neurontab.writing import (
-    Writer,
-    family_of,
-    match_steps,
-    write_matches,
-    write_models,
-    write_moments,
-    write_weights,
-)
 
 PACKAGES = ("neurontab", "polars", "pyarrow", "torch", "transformer_lens", "transformers")
 
@@ -48,12 +39,14 @@ def build(
     command: tuple[str, ...] = (),
     progress: Progress | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Measures a family of models, derives every table, and returns the finished run.
 
-    A folder that already holds this build is returned as it is; another build's is refused, or
-    discarded when `fresh`. `on_plan` is shown what the build will cost before it begins.
-    Raises NeurontabError for whatever the user can put right.
+    A folder that already holds this build is returned as it is, or built further where that was
+    interrupted; another build's is refused, or replaced when `fresh`, once this one is done.
+    `on_plan` is shown what the build will cost before it begins; a build that `stop` tells to stop
+    keeps what it has. Raises NeurontabError for whatever the user can put right.
     """
     clock = _Clock(progress or Silent())
     queries = discover(queries_folder)
@@ -64,56 +57,34 @@ def build(
     with claimed(folder, prepared.fingerprint, fresh=fresh) as finished:
         if not finished:
             on_plan(prepared.plan)
-            prepared.plan.refuse_if_too_large(folder, prepared.device)
-            for model in prepared.models:
-                check_basis(model, prepared.corpus.batch(0, 2))
-            with begun(folder, prepared.settings()):
-                measure(prepared, queries, folder, clock)
-                with replacing(folder) as beside:
-                    with clock.stage("tables", len(queries), "tables") as stage:
-                        how = derive(folder, queries, {}, prepared.run_id, beside)
-                        stage.advance(len(queries))
-                    tables = describe_tables(folder, MEASURED) | describe_tables(beside, queries)
-                    about = describe(prepared, how, queries_folder, command, clock.seconds, tables)
-                    about.write(beside)
+            try:
+                prepared.plan.refuse_if_too_large(folder, prepared.device)
+                for model in prepared.models:
+                    check_basis(model, prepared.corpus.batch(0, 2))
+                made = begin(folder, prepared.settings())
+                checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
+                measure_family(prepared, queries, made, Passes(checkpoints, stop), clock)
+            except (CorpusError, ModelError, RunError):
+                discard(folder)  # the same again would end in the same
+                raise
+            with clock.stage("derived tables", len(queries), "tables") as stage:
+                how = derive(made, queries, {}, prepared.run_id, made)
+                stage.advance(len(queries))
+            describe(prepared, how, made, queries_folder, command, clock.seconds).write(made)
+            commit(folder, made)
+            discard(folder)
     return _up_to_date(Run(folder, queries_folder), queries)
-
-
-def measure(
-    prepared: Prepared, queries: dict[str, Query], folder: Path, progress: Progress
-) -> None:
-    """Writes every measured table."""
-    models, text, matching = prepared.models, prepared.corpus, prepared.config.matching
-    writer = Writer(folder, prepared.run_id)
-    corpus.place(text, folder / "corpus")
-    write_models(models, text, writer)
-    with progress.stage("activations", text.n_counted, "tokens") as stage:
-        sums = _sums(prepared, stage)
-    write_moments(models, sums, writer)
-    write_weights(models, writer)
-    moments = writer.scan("activation_moments")
-    shape = queries["activation_shape"]({"activation_moments": moments}).collect()
-    draws = Draws(matching.draws, matching.rotation, prepared.config.seed)
-    with progress.stage("matches", match_steps(len(models)), "steps") as stage:
-        write_matches(
-            family_of(models, sums, shape),
-            writer,
-            k=matching.k,
-            n_twins=matching.twins,
-            draws=draws,
-            stage=stage,
-        )
 
 
 def describe(
     prepared: Prepared,
     how: dict[str, Derivation],
+    made: Path,
     queries_folder: Path | None,
     command: tuple[str, ...],
     seconds: dict[str, float],
-    tables: dict[str, dict[str, Part]],
 ) -> Manifest:
-    """The manifest of a build."""
+    """The manifest of what was made."""
     text = prepared.corpus
     return Manifest(
         run_id=prepared.run_id,
@@ -131,7 +102,8 @@ def describe(
         dtypes={"model": "float32", "products": "float32", "sums": "float64"},
         device=str(prepared.device),
         stages=seconds,
-        tables=tables,
+        tables=describe_tables(made, [*MEASURED, *how]),
+        files=describe_files(made),
         queries=how,
         queries_folder=str(queries_folder.resolve()) if queries_folder else None,
     )
@@ -155,17 +127,6 @@ def _up_to_date(run: Run, queries: dict[str, Query]) -> Run:
     wanted = definitions(queries, used)
     same = all(run.manifest.queries.get(name) == how for name, how in wanted.items())
     return run if same else rederive(run, used)
-
-
-def _sums(prepared: Prepared, stage: Stage) -> Sums:
-    return sum_over(
-        prepared.models,
-        prepared.corpus,
-        batch_tokens=prepared.config.batch_tokens,
-        block_tokens=prepared.config.block_tokens,
-        device=prepared.device,
-        advance=stage.advance,
-    )
 
 
 @dataclass(frozen=True)

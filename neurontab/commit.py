@@ -6,54 +6,101 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from neurontab import manifest
-from neurontab.errors import FileError
-from neurontab.files import sync
+from neurontab.errors import FileError, RunError
+from neurontab.files import move_whole, sync
 from neurontab.lock import STATE, locked
+from neurontab.tables import store
+from neurontab.tables.schemas import MEASURED
 
-BEGUN, WHOLE = "beside", "whole"  # folders below state/: still being written, to be put in place
+CONFIG = "config.toml"  # among the files when they are a whole build, which replaces another
+BESIDE, WHOLE = Path(STATE, "beside"), Path(STATE, "whole")
 
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A folder to write files in; all of them then stand at the same places in the run.
 
-    Hold the lock. An error or a kill inside leaves the run as it was; one after that leaves work
-    for `settle`. The manifest is put in place last.
+    Hold the lock. An error or a kill inside leaves the run as it was.
     """
-    beside, whole = folder / STATE / BEGUN, folder / STATE / WHOLE
+    beside = folder / BESIDE
     shutil.rmtree(beside, ignore_errors=True)
     try:
         beside.mkdir(parents=True)
         yield beside
-        beside.rename(whole)
-        sync(whole.parent)
-        _put_in_place(whole, folder)
-    except OSError as error:
-        raise FileError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        commit(folder, beside)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def commit(folder: Path, staged: Path) -> None:
+    """Puts all files of a folder below `state/` in place, the manifest last.
+
+    From the first step on, what a kill leaves undone is done by `settle`. Raises FileError when the
+    system does not let it; then, too, it is done later.
+    """
+    try:
+        staged.rename(folder / WHOLE)
+        sync(folder / STATE)
+        _put_in_place(folder)
+    except OSError as error:
+        raise FileError(
+            f"{folder} cannot be written: {error.strerror or error}.\n"
+            "Make room; what was computed is kept, and put in place when the run is opened next."
+        ) from error
+
+
 def settle(folder: Path) -> None:
-    """Puts in place what an interrupted `replacing` had already written whole.
+    """Puts in place what an interrupted commit had already written whole.
 
     Raises RunError while another process is at work in the run, or it cannot be written.
     """
-    if (folder / STATE / WHOLE).is_dir():
+    if (folder / WHOLE).is_dir():
         with locked(folder):
             settle_held(folder)
 
 
 def settle_held(folder: Path) -> None:
     """`settle` for whoever holds the lock already."""
-    if (folder / STATE / WHOLE).is_dir():
-        _put_in_place(folder / STATE / WHOLE, folder)
+    try:
+        if (folder / WHOLE).is_dir():
+            _put_in_place(folder)
+    except OSError as error:
+        raise RunError(
+            f"{folder} was being replaced when that was interrupted, and it cannot be finished: "
+            f"{error.strerror or error}.\nMake the folder writable, or make room."
+        ) from error
 
 
-def _put_in_place(whole: Path, folder: Path) -> None:
+def _put_in_place(folder: Path) -> None:
+    whole = folder / WHOLE
     found = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
-    for path in sorted(found, key=lambda path: path == Path(manifest.NAME)):
+    if Path(CONFIG) in found:
+        _remove_listed(folder)
+    for path in sorted(found, key=lambda path: (path == Path(manifest.NAME), path)):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(whole / path, folder / path)
-        sync((folder / path).parent)
+        move_whole(whole / path, folder / path)
+    for place in {(folder / path).parent for path in found}:
+        sync(place)
     shutil.rmtree(whole)
+
+
+def _remove_listed(folder: Path) -> None:
+    """Removes the files of the run that is replaced; its manifest goes last and so marks the end.
+
+    Files that it does not list are the user's.
+    """
+    if not (folder / manifest.NAME).is_file():
+        return
+    tables = folder / "tables"
+    try:
+        about = manifest.read(folder)
+        listed = about.tables.items()
+        paths = [tables / name / f"{part}.parquet" for name, parts in listed for part in parts]
+        paths += [folder / name for name in about.files]
+    except RunError:  # damaged: what bears our tables' names
+        paths = [path for name in MEASURED for path in store.parts(tables, name)]
+    for path in paths:
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    (folder / manifest.NAME).unlink()

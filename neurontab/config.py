@@ -66,6 +66,8 @@ class BuildConfig(_Settings):
     device: str = "auto"
     batch_tokens: Count = 4_096
     block_tokens: Count = 8_192
+    activations: int = Field(2_048, ge=0)  # counted positions at which all activations are kept
+    checkpoint_seconds: float = Field(120.0, ge=0)  # between two states of a pass on disk
     matching: Matching = Matching()
 
 

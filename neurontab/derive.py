@@ -24,8 +24,8 @@ def derive(
 ) -> dict[str, Derivation]:
     """Computes all derived tables of a run in order and writes them below `into`.
 
-    Returns how each was derived. Raises QueryError when a query is not as declared or a threshold
-    does not exist.
+    Returns how each was derived. Raises QueryError when a query is not as declared, fails, or a
+    threshold does not exist.
     """
     unknown = [name for name in thresholds if name not in queries]
     if unknown:
@@ -38,11 +38,22 @@ def derive(
     }
     derived: dict[str, pl.DataFrame] = {}
     for name, query in queries.items():
-        derived[name] = query.table.conform(query(frames, **thresholds.get(name, {})).collect())
+        derived[name] = query.table.conform(_computed(query, frames, thresholds.get(name, {})))
         frames[name] = derived[name].lazy()
     for name, query in queries.items():
         store.write_part(into / "tables", query.table, store.FAMILY, derived[name], run_id=run_id)
     return definitions(queries, thresholds)
+
+
+def _computed(
+    query: Query, frames: Mapping[str, pl.LazyFrame], thresholds: Mapping[str, Value]
+) -> pl.DataFrame:
+    try:
+        return query(frames, **thresholds).collect()
+    except pl.exceptions.PolarsError as error:
+        raise QueryError(
+            f"Query {query.name!r} cannot be computed over this run: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def definitions(queries: Mapping[str, Query], thresholds: Thresholds) -> dict[str, Derivation]:
@@ -100,12 +111,12 @@ def _value(query: str, name: str, text: str, queries: Mapping[str, Query]) -> Va
     if query not in queries:
         raise QueryError(f"No query {query!r}.{nearest(query, list(queries))}")
     threshold = queries[query].threshold(name)
-    value = _read(text, type(threshold.default))
+    value = _as(text, type(threshold.default))
     threshold.refuse_unfit(query, value)
     return value
 
 
-def _read(text: str, wanted: type[Value]) -> Value:
+def _as(text: str, wanted: type[Value]) -> Value:
     """The text as a value of a type; itself where it cannot be."""
     try:
         return {"true": True, "false": False}[text.lower()] if wanted is bool else wanted(text)

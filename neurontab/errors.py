@@ -45,6 +45,12 @@ class ChartError(NeurontabError):
     """A chart that does not exist or cannot be written."""
 
 
+class StoppedError(NeurontabError):
+    """Work that was told to stop and has kept what it had."""
+
+    exit_code = 75
+
+
 def nearest(name: str, known: list[str]) -> str:
     """` Did you mean 'x'?` for a misspelt name, or nothing; the end of many a message."""
     found = get_close_matches(name, known, n=1, cutoff=0.5)

@@ -1,7 +1,9 @@
 """Files that are whole or not there: written beside their place, fsynced, renamed."""
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +30,17 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def move_whole(source: Path, place: Path) -> None:
+    """Moves a file over another, which stays whole until then; also across file systems."""
+    try:
+        source.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write_whole(place, lambda beside: shutil.copyfile(source, beside))
+        source.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,12 +14,12 @@ STATE = "state"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds a folder, made if need be, and takes back what holding it needed.
+    """Holds a folder, made if need be; one that was made and is still empty goes again.
 
     Raises RunError when another process holds it, or it cannot be written.
     """
     state = folder.absolute() / STATE
-    made = list(takewhile(lambda path: not path.exists(), state.parents))
+    made = list(takewhile(lambda path: not path.exists(), (state, *state.parents)))
     try:
         state.mkdir(parents=True, exist_ok=True)
         lock = FileLock(state / "lock")
@@ -35,7 +35,12 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if folder.absolute() in made and _holds_only(folder, STATE) and _holds_only(state, "lock"):
+            Path(lock.lock_file).unlink()
+            for empty in takewhile(lambda path: not any(path.iterdir()), made):
+                empty.rmdir()
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-        for empty in takewhile(lambda path: not any(path.iterdir()), (state, *made)):
-            empty.rmdir()
+
+
+def _holds_only(folder: Path, name: str) -> bool:
+    return [path.name for path in folder.iterdir()] == [name]

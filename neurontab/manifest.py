@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,9 +12,12 @@ from pydantic import TypeAdapter
 
 from neurontab.errors import RunError
 from neurontab.files import sha256_of, write_text
+from neurontab.lock import STATE
 from neurontab.tables.store import SCHEMA_VERSION, parts
 
 NAME = "manifest.json"
+BESIDE_TABLES = ("corpus", "activations")
+PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")  # a model, or two of them
 Value = float | int | bool | str
 
 
@@ -63,6 +67,7 @@ class Manifest:
     device: str
     stages: dict[str, float]
     tables: dict[str, dict[str, Part]]
+    files: dict[str, str]  # other files of the run, with their sha256
     queries: dict[str, Derivation]
     queries_folder: str | None = None
     schema_version: int = SCHEMA_VERSION
@@ -89,11 +94,17 @@ def read(folder: Path) -> Manifest:
                 f"{SCHEMA_VERSION}.\nUpgrade neurontab."
             )
         manifest = TypeAdapter(Manifest).validate_python(found)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{path} is damaged: {error}\nBuild the run again with --fresh.") from error
     strange = [name for name in (*manifest.tables, *manifest.queries) if not name.isidentifier()]
     if strange:
         raise RunError(f"{path} names a table {strange[0]!r}, which cannot be one.")
+    for file in manifest.files:
+        if ".." in Path(file).parts or Path(file).parts[0] not in BESIDE_TABLES:
+            raise RunError(f"{path} names a file {file!r}, which cannot be one.")
+    for part in (part for known in manifest.tables.values() for part in known):
+        if not PART.fullmatch(part):
+            raise RunError(f"{path} names a part {part!r}, which cannot be one.")
     return manifest
 
 
@@ -101,6 +112,14 @@ def describe_tables(folder: Path, names: Iterable[str]) -> dict[str, dict[str, P
     """Rows, bytes and digest of every part of these tables, as far as `folder/tables` has them."""
     found = {name: parts(folder / "tables", name) for name in sorted(names)}
     return {name: {p.stem: _part(p) for p in paths} for name, paths in found.items() if paths}
+
+
+def describe_files(folder: Path) -> dict[str, str]:
+    """Digests of the files that a build writes beside tables, by their path in the run."""
+    found = sorted(path for name in BESIDE_TABLES for path in (folder / name).rglob("*.*"))
+    return {
+        path.relative_to(folder).as_posix(): sha256_of(path) for path in found if path.is_file()
+    }
 
 
 def _part(path: Path) -> Part:
@@ -111,11 +130,9 @@ def _part(path: Path) -> Part:
 
 
 def _why_not(folder: Path) -> str:
-    if (folder / "config.toml").is_file():
-        return (
-            f"{folder} is not finished.\n"
-            f"Go on with: neurontab build {folder / 'config.toml'} -o {folder}"
-        )
+    config = folder / STATE / "build" / "config.toml"
+    if config.is_file():
+        return f"{folder} is not finished.\nGo on with: neurontab build {config} -o {folder}"
     if folder.is_dir():
         return f"{folder} is not a run: it has no {NAME}."
     return f"No run {folder}.\nBuild one with: neurontab build"

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
+DAMAGE = (  # what Polars raises for a file that is damaged, among others
+    pl.exceptions.ComputeError,
+    pl.exceptions.InvalidOperationError,
+    pl.exceptions.PanicException,
+    pl.exceptions.SchemaError,
+)
 
 
 class Run:
@@ -115,8 +121,8 @@ class Run:
         """Where a table cannot be read, raises TableError that names the damaged file."""
         try:
             yield
-        except (pl.exceptions.PolarsError, QueryError) as error:
-            if isinstance(error.__cause__ or error, pl.exceptions.ComputeError):
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, QueryError) as error:
+            if isinstance(error.__cause__ or error, DAMAGE):
                 for name in self.manifest.tables:
                     self.check_parts(name, digests=True)
             raise
@@ -134,7 +140,8 @@ class Run:
             if found.get(part) != wanted.get(part):
                 raise TableError(
                     f"{self.folder}/tables/{name}/{part}.parquet has {_size(found.get(part))}, the "
-                    f"manifest says {_size(wanted.get(part))}.\nBuild the run again with --fresh."
+                    f"manifest says {_size(wanted.get(part))}.\n"
+                    "Open the run anew if it was derived meanwhile; else build it with --fresh."
                 )
         if digests:
             self._check_digests(name)

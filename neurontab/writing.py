@@ -1,31 +1,50 @@
 """Measured columns become tables: keys are added, parts are written."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import torch
 
-from neurontab.errors import ModelError
+from neurontab.files import write_whole
 from neurontab.measure.baselines import Draws, baselines
-from neurontab.measure.columns import Columns, stacked, with_keys
+from neurontab.measure.chosen import Chosen
+from neurontab.measure.columns import Columns, with_keys
+from neurontab.measure.contexts import contexts
 from neurontab.measure.corpus import Corpus
-from neurontab.measure.family import Family, LayerFacts, Place
+from neurontab.measure.family import Family
+from neurontab.measure.heads import head_scores
 from neurontab.measure.matching import compare, twins
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.moments import Moments
+from neurontab.measure.neighbours import neighbours
+from neurontab.measure.responses import group_rows, token_responses
 from neurontab.measure.similarity import own_norms
 from neurontab.measure.sources import BETWEEN
 from neurontab.measure.stream import at_bos
-from neurontab.measure.sums import Sums
-from neurontab.measure.vocabulary import vocabulary
+from neurontab.measure.survey import LayerStatistics, Survey
+from neurontab.measure.vocabulary import n_ids, vocabulary
+from neurontab.measure.vocabulary_effect import (
+    Vocabulary,
+    logit_effects,
+    vocab_effect,
+    vocab_moments,
+    vocab_tokens,
+)
 from neurontab.measure.weights import weight_sums
 from neurontab.progress import Stage
-from neurontab.tables import schemas, store
+from neurontab.tables import store
 from neurontab.tables.frames import frame
+from neurontab.tables.schemas import activations, matches, models, weights
 from neurontab.tables.table import Table
+
+T = TypeVar("T")
+Keyed = tuple[Mapping[str, object], Columns]  # keys that all rows share, and the rest
 
 
 @dataclass(frozen=True)
@@ -35,9 +54,13 @@ class Writer:
     folder: Path
     run_id: str
 
-    def write(self, table: Table, part: str, *frames: pl.DataFrame) -> None:
-        """One part, from the rows of all frames."""
-        found = pl.concat(frames)
+    def write(self, table: Table, part: str, *rows: Keyed) -> None:
+        """One part, from all rows."""
+        found = pl.concat([frame(table, columns, **keys) for keys, columns in rows])
+        self.write_frame(table, part, found)
+
+    def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
+        """One part, from a frame."""
         store.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
 
     def scan(self, name: str) -> pl.LazyFrame:
@@ -45,61 +68,131 @@ class Writer:
         return store.scan(self.folder / "tables", name)
 
 
-def write_models(models: Sequence[LanguageModel], corpus: Corpus, writer: Writer) -> None:
+def write_models(found: Sequence[LanguageModel], corpus: Corpus, writer: Writer) -> None:
     """Tables `models` and `vocabulary`."""
-    facts = [asdict(model.facts) for model in models]
-    writer.write(schemas.MODELS, store.FAMILY, pl.DataFrame(facts, schemas.MODELS.schema))
-    counts = corpus.token_counts(models[0].facts.d_vocab)
-    tokens = vocabulary(models[0].tokenizer, models[0].special_ids, counts)
-    writer.write(schemas.VOCABULARY, store.FAMILY, frame(schemas.VOCABULARY, tokens))
+    facts = [asdict(model.facts) for model in found]
+    table = models.MODELS
+    writer.write_frame(table, store.FAMILY, pl.DataFrame(facts, table.schema))
+    counts = corpus.token_counts(found[0].facts.d_vocab)
+    tokens = vocabulary(found[0].tokenizer, found[0].special_ids, counts)
+    writer.write(models.VOCABULARY, store.FAMILY, ({}, tokens))
 
 
-def write_weights(models: Sequence[LanguageModel], writer: Writer) -> None:
-    """Table `weights`."""
-    for model in models:
-        layers = [weight_sums(model.weights(layer)) for layer in range(model.facts.n_layers)]
-        writer.write(
-            schemas.WEIGHTS, model.name, frame(schemas.WEIGHTS, _layers(layers), model=model.name)
-        )
+def write_survey(
+    model: LanguageModel, layers: Sequence[LayerStatistics], survey: Survey, writer: Writer
+) -> None:
+    """The tables that come of running one model over the text."""
+    name, here = model.name, {"model": model.name}
+    at_start = at_bos(model, model.bos)
+    moments: list[Keyed] = []
+    for layer, each in enumerate(layers):
+        pre = each.pre.result() | each.pre.standing_of(at_start[layer], "bos")
+        moments.append((here | {"site": "pre"}, with_keys(pre, layer)))
+        moments.append((here | {"site": "post"}, with_keys(each.post.result(), layer)))
+    writer.write(activations.ACTIVATION_MOMENTS, name, *moments)
+    writer.write(
+        activations.ACTIVATION_HISTOGRAMS,
+        name,
+        *(
+            (here | {"layer": layer, "site": site}, moments.histogram())
+            for layer, each in enumerate(layers)
+            for site, moments in (("pre", each.pre), ("post", each.post))
+        ),
+    )
+    writer.write(
+        activations.TOKEN_RESPONSE,
+        name,
+        *_by_layer(here, "offset", layers, lambda each: token_responses(each, survey)),
+    )
+    writer.write(
+        activations.EXAMPLES,
+        name,
+        *_by_layer(here, "side", layers, lambda each: contexts(each, survey)),
+    )
+    for table, key in (
+        (activations.POSITION_GROUPS, "position"),
+        (activations.SOURCE_GROUPS, "source"),
+    ):
+        rows = [group_rows(each.groups[key]) for each in layers]
+        for columns in rows:
+            group = columns.pop("group")
+            names = np.array(survey.corpus.sources, dtype=object)
+            columns[key] = group if key == "position" else names[group]
+        writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
+    _write_activations(model, layers, survey, writer.folder / "activations" / name)
 
 
-def write_moments(models: Sequence[LanguageModel], sums: Sums, writer: Writer) -> None:
-    """Table `activation_moments`: both sites, pre also with its value at BOS."""
-    for model in models:
-        at_start = at_bos(model, model.bos)
-        pre, post = [], []
-        for place in sums.places(model.name):
-            moments = sums.pre[place]
-            _refuse_overflow(place, pre=moments, post=sums.post[place])
-            pre.append(moments.result() | moments.standing_of(at_start[place.layer], "bos"))
-            post.append(sums.post[place].result())
-        table = schemas.ACTIVATION_MOMENTS
-        frames = [
-            frame(table, _layers(columns), model=model.name, site=site)
-            for site, columns in (("pre", pre), ("post", post))
-        ]
-        writer.write(table, model.name, *frames)
-
-
-def family_of(
-    models: Sequence[LanguageModel], sums: Sums, activation_shape: pl.DataFrame
-) -> Family:
-    """What matching needs: spread of every layer, and which neurons have support enough."""
-    rows = activation_shape.sort("layer", "neuron").partition_by("model", "layer", as_dict=True)
-    layers = {
-        model.name: [
-            LayerFacts(
-                sums.post[place].shifted_mean,
-                sums.post[place].variance,
-                ~torch.from_numpy(rows[place]["low_support"].to_numpy().copy()).to(model.device),
-            )
-            for place in sums.places(model.name)
-        ]
-        for model in models
+def write_weights(model: LanguageModel, corpus: Corpus, writer: Writer) -> None:
+    """The tables that are read from one model's weights."""
+    name, here = model.name, {"model": model.name}
+    every = [model.weights(layer) for layer in range(model.facts.n_layers)]
+    tokens = vocabulary_of(model, corpus)
+    sums = [with_keys(weight_sums(each), layer) for layer, each in enumerate(every)]
+    writer.write(weights.WEIGHTS, name, *((here, columns) for columns in sums))
+    writer.write(
+        weights.VOCAB_MOMENTS,
+        name,
+        *(
+            (here | {"side": side, "matrix": matrix}, with_keys(columns, layer))
+            for layer, each in enumerate(every)
+            for side, matrix, columns in vocab_moments(each.w_in, each.w_out, tokens)
+        ),
+    )
+    effects = [with_keys(vocab_effect(each.w_out, tokens), n) for n, each in enumerate(every)]
+    writer.write(weights.VOCAB_EFFECT, name, *((here, columns) for columns in effects))
+    writer.write(
+        weights.VOCAB_TOKENS,
+        name,
+        *_by_layer(here, "direction", every, lambda each: vocab_tokens(each.w_out, tokens)),
+    )
+    writer.write(
+        weights.NEIGHBOURS,
+        name,
+        *(
+            (here | {"relation": relation, "side": side}, columns)
+            for relation, side, columns in neighbours(every)
+        ),
+    )
+    heads = [model.heads(layer) for layer in range(model.facts.n_layers)]
+    scores = head_scores(every, heads, parallel=model.parallel)
+    writer.write(weights.HEAD_SCORES, name, (here, scores))
+    norms: Columns = {
+        "token_id": tokens.ids.numpy(),
+        "embed_norm": tokens.embed.norm(dim=1).cpu().numpy(),
+        "unembed_norm": tokens.unembed.norm(dim=1).cpu().numpy(),
     }
-    gated = any(model.facts.gated for model in models)
-    n = next(iter(sums.post.values())).n
-    return Family(layers, sums.pairs, n, two_sided=gated)
+    writer.write(models.TOKEN_NORMS, name, (here, norms))
+
+
+def vocabulary_of(model: LanguageModel, corpus: Corpus) -> Vocabulary:
+    """The tokens that a model's neurons are compared with: no special ones, no padding."""
+    ids = torch.arange(n_ids(model.tokenizer))
+    kept = ids[~torch.isin(ids, torch.tensor(model.special_ids))]
+    counts = torch.from_numpy(corpus.token_counts(model.facts.d_vocab))
+    return Vocabulary.of(
+        kept, model.embedding(), model.unembedding(), counts, centred=model.centres
+    )
+
+
+def write_logit_effects(
+    model: LanguageModel, corpus: Corpus, named: pl.DataFrame, writer: Writer
+) -> None:
+    """Table `logit_effects` for the named neurons of a model (columns layer, neuron)."""
+    tokens = vocabulary_of(model, corpus)
+    rows: list[Keyed] = []
+    for (layer,), each in named.sort("layer", "neuron").partition_by("layer", as_dict=True).items():
+        neurons = each["neuron"].to_numpy()
+        w_out = model.weights(int(layer)).w_out[torch.from_numpy(neurons.copy())]
+        logit, cosine = logit_effects(w_out, tokens)
+        columns: Columns = {
+            "neuron": np.repeat(neurons, len(tokens.ids)),
+            "token_id": np.tile(tokens.ids.numpy(), len(neurons)),
+            "logit": logit.ravel().cpu().numpy(),
+            "cosine": cosine.ravel().cpu().numpy(),
+        }
+        rows.append(({"model": model.name, "layer": layer}, columns))
+    if rows:
+        writer.write(weights.LOGIT_EFFECTS, model.name, *rows)
 
 
 def write_matches(
@@ -110,44 +203,75 @@ def write_matches(
     for model, other in combinations(family.layers, 2):
         found = compare(family, model, other, k=k, own=own)
         both = {
-            schemas.MATCHES: found.matches,
-            schemas.ANTIMATCHES: found.antimatches,
-            schemas.LAYER_SIMILARITY: found.layer_similarity,
+            matches.MATCHES: found.matches,
+            matches.ANTIMATCHES: found.antimatches,
+            matches.LAYER_SIMILARITY: found.layer_similarity,
         }
         for table, (forward, backward) in both.items():
             _write_pair(writer, table, (model, other), forward)
             _write_pair(writer, table, (other, model), backward)
         stage.advance(1)
     for model in family.layers:
-        alike = frame(schemas.TWINS, twins(family, model, n_twins), model=model)
-        writer.write(schemas.TWINS, model, alike)
+        alike = twins(family, model, n_twins)
+        writer.write(matches.TWINS, model, ({"model": model}, alike))
         for other, columns in baselines(family, model, draws).items():
-            _write_pair(writer, schemas.BASELINES, (other, model), columns)
+            _write_pair(writer, matches.BASELINES, (other, model), columns)
         stage.advance(1)
 
 
-def match_steps(models: int) -> int:
+def match_steps(n_models: int) -> int:
     """How often `write_matches` advances for a family of so many models."""
-    return models * (models - 1) // 2 + models
+    return n_models * (n_models - 1) // 2 + n_models
 
 
 def _write_pair(writer: Writer, table: Table, pair: tuple[str, str], columns: Columns) -> None:
     model, other = pair
-    found = frame(table, columns, model=model, other_model=other)
-    writer.write(table, f"{model}{BETWEEN}{other}", found)
+    writer.write(
+        table, f"{model}{BETWEEN}{other}", ({"model": model, "other_model": other}, columns)
+    )
 
 
-def _refuse_overflow(place: Place, **sites: Moments) -> None:
-    """Raises ModelError for a neuron so loud that the powers of its activation overflow."""
-    for site, moments in sites.items():
-        if moments.overflowed.any():
-            raise ModelError(
-                f"{place.model}: {site} of layer {place.layer}, neuron "
-                f"{int(moments.overflowed.nonzero()[0])} is too large for its fourth power to be "
-                "summed.\nThe model's weights are damaged, or it needs another precision."
-            )
+def _by_layer(
+    here: Mapping[str, object],
+    key: str,
+    layers: Iterable[T],
+    rows_of: Callable[[T], list[tuple[str, Columns]]],
+) -> list[Keyed]:
+    """The rows of every layer under its number, each set of them under a word."""
+    return [
+        ({**here, "layer": layer, key: word}, columns)
+        for layer, each in enumerate(layers)
+        for word, columns in rows_of(each)
+    ]
 
 
-def _layers(layers: Sequence[Columns]) -> Columns:
-    """Columns of consecutive layers end to end, under their keys."""
-    return stacked([with_keys(columns, layer) for layer, columns in enumerate(layers)])
+def _write_activations(
+    model: LanguageModel, layers: Sequence[LayerStatistics], survey: Survey, folder: Path
+) -> None:
+    """Activations of all neurons at the exported places, an Arrow file a site and layer."""
+    tokens = survey.corpus.tokens
+    for layer, each in enumerate(layers):
+        for site, chosen in each.exported.items():
+            if len(chosen.places):
+                path = folder / f"{site}.{layer}.arrow"
+                write_whole(path, partial(_write_arrow, _activation_table(chosen, tokens)))
+
+
+def _activation_table(chosen: Chosen, tokens: np.ndarray) -> pa.Table:
+    sequence, position = np.divmod(chosen.places.numpy(), tokens.shape[1])
+    values = chosen.values.numpy()
+    return pa.table(
+        {
+            "sequence": pa.array(sequence.astype(np.int32)),
+            "position": pa.array(position.astype(np.int32)),
+            "token_id": pa.array(tokens[sequence, position].astype(np.int32)),
+            "activation": pa.FixedSizeListArray.from_arrays(
+                pa.array(values.ravel()), values.shape[1]
+            ),
+        }
+    )
+
+
+def _write_arrow(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)

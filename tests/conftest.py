@@ -11,6 +11,7 @@ import tiny
 
 from neurontab.building import build
 from neurontab.config import resolve
+from neurontab.files import move_whole
 from neurontab.run import Run
 from neurontab.tables.table import Table
 
@@ -56,17 +57,16 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 def stopped_after(moves: int) -> Iterator[None]:
     """Stops as Ctrl-C does when so many files have been moved."""
     done = 0
-    move = shutil.move
 
     def some(source: Path, place: Path) -> None:
         nonlocal done
         if done == moves:
             raise KeyboardInterrupt
         done += 1
-        move(source, place)
+        move_whole(source, place)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shutil.move", some)
+        patch.setattr("neurontab.commit.move_whole", some)
         yield
 
 

@@ -11,6 +11,7 @@ from neurontab.measure.family import Family, LayerFacts, Place, place_pairs
 from neurontab.measure.matching import Comparison, compare
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.similarity import own_norms
+from neurontab.measure.token_share import TokenMeans
 
 N = 4_000
 WIDTHS = {"a": [5, 7], "b": [6, 8, 4]}
@@ -47,8 +48,11 @@ def family_of(
         exact = values.double()
         eligible = torch.tensor([(place, unit) not in dead for unit in range(values.shape[1])])
         mean, variance = exact.mean(dim=0), exact.var(dim=0, correction=0)
-        layers[place.model].append(LayerFacts(mean - shift[place].double(), variance, eligible))
-    return Family(layers, sums, N, two_sided=two_sided)
+        layers[place.model].append(
+            LayerFacts(shift[place], mean - shift[place].double(), variance, eligible)
+        )
+    means = {model: TokenMeans(torch.zeros(sum(widths), 1)) for model, widths in WIDTHS.items()}
+    return Family(layers, sums, means, N, two_sided=two_sided)
 
 
 def compared(family: Family, k: int = 3) -> Comparison:

@@ -31,7 +31,7 @@ from neurontab.run import Run, newest
 from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 
-PAIRED = {"matches", "antimatches", "baselines", "layer_similarity"}
+PAIRED = {"matches", "antimatches", "baselines", "layer_similarity", "logit_effects"}
 
 
 def test_a_run_holds_every_table_as_declared(family: Run) -> None:
@@ -44,7 +44,7 @@ def test_a_run_holds_every_table_as_declared(family: Run) -> None:
     files = {p.name for p in (family.folder / "tables" / "matches").iterdir()}
     assert "seed0--seed1.parquet" in files
     assert len(files) == 6
-    assert not (family.folder / "state").exists()
+    assert [path.name for path in (family.folder / "state").iterdir()] == ["lock"]
     assert (family.folder / "corpus" / "tokens.arrow").is_file()
 
 
@@ -59,7 +59,7 @@ def test_the_manifest_tells_what_is_on_disk(family: Run) -> None:
         assert model["sha256"] == sha256_of(Path(str(model["source"])) / "model.safetensors")
     assert about.masked_ids == [0, 1]
     assert about.corpus.counted > 2_000
-    assert set(about.stages) >= {"activations", "matches"}
+    assert set(about.stages) >= {"activations seed0", "products", "matches"}
     assert about.versions["torch"] == torch.__version__
 
 
@@ -143,13 +143,13 @@ def test_what_a_broken_build_left_is_built_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("neurontab.building.write_moments", break_off)
+        patch.setattr("neurontab.measuring.write_survey", break_off)
         with pytest.raises(KeyboardInterrupt):
             build(settings, tmp_path / "run")
     with pytest.raises(RunError, match=r"is not finished.\nGo on with: .*config.toml"):
         neurontab.open(tmp_path / "run")
     monkeypatch.chdir("/")
-    again = resolve(tmp_path / "run" / "config.toml")
+    again = resolve(tmp_path / "run" / "state" / "build" / "config.toml")
     assert set(build(again, tmp_path / "run").tables()) == {*MEASURED, *discover()} - PAIRED
 
 

@@ -10,17 +10,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors"},
-    {"files", "progress"},
+    {"files", "progress", "loops"},
     {"config"},
     {"tables", "measure", "suite"},
     {"show", "manifest", "lock"},
     {"commit"},
     {"run", "folder"},
     {"derive", "writing", "prepare"},
+    {"measuring"},
     {"building"},
     {"cli"},
 ]
-HEAVY = {"torch", "transformers", "transformer_lens", "tokenizers"}
+HEAVY = {"torch", "transformers", "transformer_lens", "tokenizers", "numba", "scipy"}
 EXTRA = HEAVY | {"tomli_w", "psutil", "jaxtyping"}  # of `build`, as the light core has it not
 FILES = sorted(
     path for top in ("neurontab", "cli", "queries") for path in (ROOT / top).rglob("*.py")
@@ -94,7 +95,7 @@ def test_only_measurements_import_torch_and_only_the_rest_polars(path: Path) -> 
     room = room_of(path)
     if room == "measure":
         assert "polars" not in packages
-    elif room not in ("suite", "writing", "prepare", "building"):
+    elif room not in ("suite", "loops", "writing", "prepare", "measuring", "building"):
         assert not packages & HEAVY
 
 

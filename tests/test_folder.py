@@ -1,5 +1,6 @@
 """Whose a folder is: builds write in their own, and leave what is somebody else's."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from filelock import FileLock
 
 from neurontab.building import build
 from neurontab.config import resolve
-from neurontab.errors import ModelError, RunError
+from neurontab.errors import FileError, ModelError, QueryError, RunError
+from neurontab.files import move_whole
 from neurontab.run import Run
 
 
@@ -108,60 +110,140 @@ def test_a_fresh_build_that_fails_while_streaming_leaves_the_old_run(
     with pytest.raises(ModelError, match="is nan at token"):
         built(text, fresh=True, a=broken())
     assert snapshot(run.folder) == before
-    assert Run(run.folder).neurons.collect()["kurt"].null_count() == 0
 
 
 def test_a_fresh_build_removes_what_builds_wrote_and_nothing_else(built: Built, text: Path) -> None:
     run = built(text, a=tiny.model(0), b=tiny.model(1))
     mine = [run.folder / "tables" / "notes.txt", run.folder / "corpus" / "README"]
-    mine += [run.folder / "tables" / "mine" / "all.parquet"]
+    mine += [run.folder / "tables" / name / "mine.parquet" for name in ("mine", "matches")]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")
     again = built(text, fresh=True, a=tiny.model(0))
-    assert [path.read_text() for path in mine] == ["mine"] * 3
+    assert [path.read_text() for path in mine] == ["mine"] * 4
     assert "mine" not in again.manifest.tables
-    assert not (again.folder / "tables" / "matches").exists()
-    assert not (again.folder / "state").exists()
+    assert [path.name for path in (again.folder / "tables" / "matches").iterdir()] == [
+        "mine.parquet"
+    ]
+    assert not (again.folder / "tables" / "baselines").exists()
 
 
-def test_an_interrupted_fresh_build_goes_on_and_a_failed_one_brings_the_old_run_back(
+def test_an_interrupted_fresh_build_leaves_the_old_run_and_goes_on(
     built: Built, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = built(text, a=tiny.model(0))
-    before = snapshot(run.folder)
+    before = {name: each for name, each in snapshot(run.folder).items() if "state" not in name}
 
     def break_off(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("neurontab.building.write_weights", break_off)
+        patch.setattr("neurontab.measuring.write_weights", break_off)
         with pytest.raises(KeyboardInterrupt):
             built(text, fresh=True, a=tiny.model(1))
-    with pytest.raises(ModelError, match="is nan at token"):
-        built(text, fresh=True, a=broken())
-    assert snapshot(run.folder) == before
-
-
-@pytest.mark.parametrize("moves", [0, 1, 5, 12])
-def test_a_build_that_is_killed_while_it_sets_the_old_one_aside_can_be_begun_again(
-    built: Built, text: Path, moves: int
-) -> None:
-    run = built(text, a=tiny.model(0))
-    with stopped_after(moves), pytest.raises(KeyboardInterrupt):
-        built(text, fresh=True, a=tiny.model(1))
+    now = {name: each for name, each in snapshot(run.folder).items() if "state" not in name}
+    assert now == before
+    assert Run(run.folder).manifest.run_id == run.manifest.run_id
     again = built(text, fresh=True, a=tiny.model(1))
     assert again.manifest.run_id != run.manifest.run_id
-    assert not (again.folder / "state").exists()
+    assert [path.name for path in (again.folder / "state").iterdir()] == ["lock"]
 
 
-def test_tables_may_lie_elsewhere(built: Built, text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moves", [0, 1, 5, 20, 24])
+def test_a_fresh_build_that_is_killed_while_it_is_put_in_place_is_finished_by_whoever_opens_it(
+    built: Built, text: Path, moves: int
+) -> None:
+    old = built(text, a=tiny.model(0), b=tiny.model(2))
+    with stopped_after(moves), pytest.raises(KeyboardInterrupt):
+        built(text, fresh=True, a=tiny.model(1))
+    run = Run(old.folder)
+    assert run.manifest.run_id != old.manifest.run_id
+    assert [model["model"] for model in run.manifest.models] == ["a"]
+    for name in run.manifest.tables:
+        run.check_parts(name, digests=True)
+    assert not (run.folder / "tables" / "matches").exists()
+    assert built(text, a=tiny.model(1)).manifest == run.manifest
+
+
+def test_a_full_disk_in_the_last_step_loses_nothing(
+    built: Built, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = built(text, a=tiny.model(0))
+    moved = []
+
+    def full(source: Path, place: Path) -> None:
+        moved.append(place)
+        if len(moved) > 3:
+            raise OSError(28, "No space left on device")
+        move_whole(source, place)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("neurontab.commit.move_whole", full)
+        with pytest.raises(FileError, match=r"No space left on device.\nMake room"):
+            built(text, fresh=True, a=tiny.model(1))
+        with pytest.raises(RunError, match="cannot be finished: No space left"):
+            Run(old.folder)
+    assert Run(old.folder).manifest.run_id != old.manifest.run_id
+
+
+def test_tables_may_lie_elsewhere(
+    built: Built, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another disk, where files cannot be renamed to."""
     run = built(text, a=tiny.model(0))
     (run.folder / "tables").rename(tmp_path / "large_disk")
     (run.folder / "tables").symlink_to(tmp_path / "large_disk")
+    replace = Path.replace
+
+    def across(source: Path, place: Path) -> Path:
+        if "whole" in source.parts and "tables" in place.parts:
+            raise OSError(18, "Invalid cross-device link")
+        return replace(source, place)
+
+    monkeypatch.setattr(Path, "replace", across)
     again = built(text, fresh=True, a=tiny.model(1))
     assert (again.folder / "tables").is_symlink()
     assert len(again.neurons.collect()) == 48
+
+
+def test_a_query_of_ones_own_that_fails_costs_nothing_that_was_there(
+    built: Built, text: Path, tmp_path: Path
+) -> None:
+    run = built(text, a=tiny.model(0))
+    before = snapshot(run.folder)
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "mine.py").write_text(
+        '"""What fails on real models."""\n'
+        "import polars as pl\n"
+        "from neurontab.tables.schemas import MODEL\n"
+        "from neurontab.tables.table import Column\n"
+        "VERSION = 1\nKEYS = (MODEL,)\nCOLUMNS = (Column('number', pl.Int64, 'A number.'),)\n"
+        "def mine(models: pl.LazyFrame) -> pl.LazyFrame:\n"
+        "    return models.select('model', number=pl.col('model').cast(pl.Int64))\n"
+    )
+    settings = resolve(models=[f"a={tmp_path / 'a'}"], corpus=[str(text)], tokens="all")
+    with pytest.raises(QueryError, match="Query 'mine' cannot be computed over this run"):
+        build(settings, run.folder, queries_folder=tmp_path / "queries")
+    assert snapshot(run.folder) == before
+
+
+def test_a_manifest_cannot_name_files_elsewhere(built: Built, text: Path, tmp_path: Path) -> None:
+    run = built(text, a=tiny.model(0))
+    victim = tmp_path / "precious.parquet"
+    victim.write_text("mine")
+    path = run.folder / "manifest.json"
+    about = json.loads(path.read_text())
+    part = about["tables"]["models"]["all"]
+    for change in (
+        {"tables": about["tables"] | {"models": {"../../../precious": part}}},
+        {"files": {"../precious.parquet": ""}},
+        {"files": {str(victim): ""}},
+    ):
+        path.write_text(json.dumps(about | change))
+        with pytest.raises(RunError, match="which cannot be one"):
+            Run(run.folder)
+        built(text, fresh=True, a=tiny.model(0))
+        assert victim.read_text() == "mine"
 
 
 def test_a_refused_build_removes_no_folder_that_was_there(
@@ -176,4 +258,4 @@ def test_a_refused_build_removes_no_folder_that_was_there(
         with pytest.raises(ModelError, match="is nan at token"):
             build(settings, place)
     assert mine.is_dir()
-    assert not list(mine.iterdir())
+    assert {str(path.relative_to(mine)) for path in mine.rglob("*")} <= {"state", "state/lock"}

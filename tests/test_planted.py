@@ -393,9 +393,15 @@ def test_an_activation_that_overflows_after_the_function_is_named(built: Built, 
         built(text, a=tiny.copied(tiny.model(0, activation="relu2"), overflow))
 
 
-def test_a_neuron_whose_powers_overflow_is_named(built: Built, text: Path) -> None:
+def test_a_neuron_of_any_size_keeps_its_shape(built: Built, text: Path) -> None:
     def shout(copy: tiny.Model) -> None:
         tiny.mlps(copy)[1].c_fc.weight[:, 5] *= 1e11
+        tiny.mlps(copy)[1].c_fc.bias[5] *= 1e11
+        tiny.mlps(copy)[1].c_proj.weight[5] *= 1e-11
 
-    with pytest.raises(ModelError, match="layer 1, neuron 5 is too large for its fourth"):
-        built(text, a=tiny.copied(tiny.model(0), shout))
+    made = tiny.model(0, activation="relu")
+    run = built(text, a=made, loud=tiny.copied(made, shout))
+    shape = run.scan("activation_shape").filter(layer=1, neuron=5).sort("model").collect()
+    for column in ("skew", "kurt", "sparsity", "support"):
+        assert shape[column][1] == pytest.approx(shape[column][0], rel=1e-4)
+    assert shape["var"][1] == pytest.approx(1e22 * shape["var"][0], rel=1e-4)

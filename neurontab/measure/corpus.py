@@ -42,6 +42,9 @@ class Corpus:
 
     folder: Path
     tokens: Ids  # [sequence, position], position 0 is BOS
+    source: npt.NDArray[np.int32]  # number of each sequence's source, as in `sources`
+    sources: list[str]
+    document: npt.NDArray[np.int32]  # in which each position stands [sequence, position]
     masked_ids: tuple[int, ...]
     digest: str  # of what the tokens are made from
     sha256: str  # of the token file
@@ -65,7 +68,11 @@ class Corpus:
     @property
     def n_counted(self) -> int:
         """Counted positions in all."""
-        return int(counted_each(self.tokens, self.masked_ids).sum())
+        return self.counted_before(len(self.tokens))
+
+    def counted_before(self, sequence: int) -> int:
+        """Counted positions in the sequences before this one."""
+        return int(counted_each(self.tokens[:sequence], self.masked_ids).sum())
 
 
 def digest_of(plan: CorpusPlan, tokenizer: Tokenizer) -> str:
@@ -81,7 +88,7 @@ def digest_of(plan: CorpusPlan, tokenizer: Tokenizer) -> str:
         plan.bos,
         plan.seed,
         hashlib.sha256(tokenizer.to_str().encode()).hexdigest(),
-        [(p.name, source, _digest_of_file(p)) for p, source in corpus_files(plan.places)],
+        [(f.name, f.source, _digest_of_file(f.path)) for f in corpus_files(plan.places)],
     ]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
@@ -95,6 +102,10 @@ def prepare(plan: CorpusPlan, tokenizer: Tokenizer, digest: str, progress: Progr
     folder = cache_folder() / digest
     if not _is_whole(folder):  # not made yet, or changed since
         _make(plan, tokenizer, folder, progress)
+        if digest_of(plan, tokenizer) != digest:
+            raise CorpusError(f"{', '.join(plan.places)} changed while it was read.\nBuild again.")
+        digests = {name: sha256_of(folder / name) for name in FILES}
+        write_text(folder / DIGESTS, json.dumps(digests))
     corpus = load(folder, plan.masked_ids, digest)
     if plan.tokens != "all" and corpus.n_counted < plan.tokens and not plan.at_most:
         raise CorpusError(
@@ -111,7 +122,31 @@ def load(folder: Path, masked_ids: tuple[int, ...], digest: str) -> Corpus:
         table = pa.ipc.open_file(file).read_all()
     column = table.column("tokens").combine_chunks()
     tokens = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
-    return Corpus(folder, tokens, masked_ids, digest, sha256)
+    sources, source = np.unique(table.column("source").to_numpy(), return_inverse=True)
+    names = [str(name) for name in sources]
+    starts = table.column("start").to_numpy()
+    documents = _documents_at(folder, starts, [names[n] for n in source], tokens.shape[1])
+    return Corpus(
+        folder, tokens, source.astype(np.int32), names, documents, masked_ids, digest, sha256
+    )
+
+
+def _documents_at(
+    folder: Path, starts: npt.NDArray[np.int64], source: list[str], context: int
+) -> npt.NDArray[np.int32]:
+    """The document at every position [sequence, position]; BOS is of the one that follows."""
+    table = pq.read_table(folder / "documents.parquet", columns=["document", "source", "start"])
+    names = table.column("source").to_numpy(zero_copy_only=False)
+    numbers, begins = table.column("document").to_numpy(), table.column("start").to_numpy()
+    ahead = np.maximum(np.arange(context) - 1, 0)
+    found = np.empty((len(starts), context), np.int32)
+    for name in set(source):
+        mine = names == name
+        order = np.argsort(begins[mine], kind="stable")
+        rows = np.array([each == name for each in source])
+        at = np.searchsorted(begins[mine][order], starts[rows][:, None] + ahead, side="right") - 1
+        found[rows] = numbers[mine][order][at]
+    return found
 
 
 def place(corpus: Corpus, folder: Path) -> None:
@@ -153,7 +188,6 @@ def _make(plan: CorpusPlan, tokenizer: Tokenizer, folder: Path, progress: Progre
     order = np.argsort(np.concatenate([source.documents for source in sources]))
     table = _document_table(encoded, starts[order])
     write_whole(folder / "documents.parquet", lambda beside: pq.write_table(table, beside))
-    write_text(folder / DIGESTS, json.dumps({name: sha256_of(folder / name) for name in FILES}))
 
 
 def _document_table(encoded: Encoded, starts: npt.NDArray[np.int64]) -> pa.Table:

@@ -6,12 +6,14 @@ from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.columns import Columns
 from neurontab.measure.pairs import PairSums, correlation
+from neurontab.measure.token_share import TokenMeans
 
 PairMatrix = Float[Tensor, "neuron other"]
 
@@ -42,6 +44,7 @@ def place_pairs(layers: dict[str, int]) -> list[tuple[Place, Place]]:
 class LayerFacts:
     """What matching needs to know of a layer's neurons; `eligible` ones may be matched."""
 
+    shift: Float[Tensor, " neuron"]  # what products are of activations less of
     shifted_mean: Float[Tensor, " neuron"]
     variance: Float[Tensor, " neuron"]
     eligible: Bool[Tensor, " neuron"]
@@ -57,6 +60,7 @@ class Family:
 
     layers: dict[str, list[LayerFacts]]
     sums: dict[tuple[Place, Place], PairSums]
+    token_means: dict[str, TokenMeans]
     n: int
     two_sided: bool
 
@@ -98,6 +102,14 @@ class Family:
     def eligible(self, model: str) -> Bool[Tensor, " unit"]:
         """Which neurons of a model may be matched, layers end to end."""
         return torch.cat([facts.eligible for facts in self.layers[model]])
+
+    def unit(
+        self, model: str, layer: npt.NDArray[np.generic], neuron: npt.NDArray[np.generic]
+    ) -> Int[Tensor, " row"]:
+        """The number of each neuron among all of its model, layers end to end."""
+        widths = [len(facts.eligible) for facts in self.layers[model]]
+        first = np.cumsum([0, *widths[:-1]])
+        return torch.from_numpy(first[layer.astype(int)] + neuron)
 
     def located(self, model: str, unit: Int[Tensor, " row"], prefix: str = "") -> Columns:
         """Layer and neuron of units that count through all layers of a model."""

@@ -15,6 +15,7 @@ from neurontab.measure.best import NONE, Best, BothWays, reverse_rank
 from neurontab.measure.columns import Columns, stacked
 from neurontab.measure.family import Family, Place
 from neurontab.measure.similarity import Norms, similarity
+from neurontab.measure.token_share import token_share
 
 Directions = tuple[Columns, Columns]  # from the first model to the second, and back
 
@@ -100,11 +101,23 @@ def _columns(family: Family, pair: tuple[str, str], best: Best) -> tuple[Columns
 def _match_columns(family: Family, pair: tuple[str, str], best: Best, reverse: Best) -> Columns:
     columns, kept = _columns(family, pair, best)
     rank = reverse_rank(best.index, reverse.index)[kept].int().cpu().numpy()
-    return columns | {
-        "reverse_rank": np.ma.masked_equal(rank, 0),
-        "n": np.full(len(rank), family.n),
-        "certificate": np.full(len(rank), "exact"),
-    }
+    model, other = pair
+    share = token_share(
+        family.token_means[model],
+        family.token_means[other],
+        family.unit(model, columns["layer"], columns["neuron"]),
+        family.unit(other, columns["other_layer"], columns["other_neuron"]),
+        torch.from_numpy(np.multiply(columns["corr"], columns["sign"])),
+    )
+    return (
+        columns
+        | share
+        | {
+            "reverse_rank": np.ma.masked_equal(rank, 0),
+            "n": np.full(len(rank), family.n),
+            "certificate": np.full(len(rank), "exact"),
+        }
+    )
 
 
 def _antimatch_columns(family: Family, pair: tuple[str, str], best: Best) -> Columns:

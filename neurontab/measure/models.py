@@ -22,7 +22,7 @@ from neurontab.errors import ModelError
 from neurontab.files import sha256_of
 from neurontab.measure.sources import ModelSource, folder_of, weight_files
 from neurontab.measure.vocabulary import n_ids
-from neurontab.measure.weights import MlpWeights, Norm, fold
+from neurontab.measure.weights import HeadWeights, MlpWeights, Norm, fold
 
 Activations = Float[Tensor, "sequence position neuron"]
 Consume = Callable[[int, Activations, Activations], None]  # layer, pre, post
@@ -142,7 +142,7 @@ class LanguageModel:
             b_in=zero if bias is None else bias.detach().double(),
             w_gate=None if gate is None else gate.detach().double().T,
         )
-        weights = fold(raw, self._norm(layer))
+        weights = fold(raw, self._norm(self.bridge.blocks[layer].ln2))
         if not all(
             torch.isfinite(each).all() for each in (weights.w_in, weights.w_out, weights.b_in)
         ):
@@ -152,8 +152,49 @@ class LanguageModel:
             )
         return weights
 
-    def _norm(self, layer: int) -> Norm:
-        norm = self.bridge.blocks[layer].ln2
+    def unembedding(self) -> Float[Tensor, "token d_model"]:
+        """What each logit reads, through the final norm, less the mean over tokens."""
+        read = self._norm(self.bridge.ln_final).read_by(self.bridge.unembed.W_U.detach().double().T)
+        return read - read.mean(dim=0)
+
+    def embedding(self) -> Float[Tensor, "token d_model"]:
+        """What each token writes."""
+        written = self.bridge.embed.W_E.detach().double()
+        return self._norm(self.bridge.ln_final).written_by(written)
+
+    @torch.inference_mode()
+    def heads(self, layer: int) -> HeadWeights:
+        """The weights of a layer's attention heads, folded as the neurons' are."""
+        block = self.bridge.blocks[layer]
+        norm, attention = self._norm(block.ln1), block.attn
+        wide = [getattr(attention, name).detach().double() for name in ("W_Q", "W_K", "W_V")]
+        read = [norm.read_by(each.transpose(1, 2)).transpose(1, 2) for each in wide]
+        query, key, value = (_for_every_head(each, self.facts.n_heads) for each in read)
+        found: list[Tensor] = []
+        self.bridge.run_with_hooks(
+            torch.tensor([[self.bos]], device=self.device),
+            fwd_hooks=[(f"blocks.{layer}.attn.hook_k", lambda keys, hook: found.append(keys))],
+        )
+        at_bos = found[0].reshape(-1, self.bridge.cfg.d_head).double()
+        return HeadWeights(
+            query,
+            key,
+            value,
+            out=norm.written_by(attention.W_O.detach().double()),
+            key_at_bos=_for_every_head(at_bos, self.facts.n_heads),
+        )
+
+    @property
+    def parallel(self) -> bool:
+        """Whether attention and MLP of a layer read the same stream, so neither reads the other."""
+        return bool(getattr(self.bridge.cfg, "parallel_attn_mlp", False))
+
+    @property
+    def centres(self) -> bool:
+        """Whether the final norm subtracts the mean over d_model."""
+        return self._norm(self.bridge.ln_final).centres
+
+    def _norm(self, norm: Any) -> Norm:
         bias = getattr(norm, "b", None)
         return Norm(
             gain=norm.w.detach().double(),
@@ -177,9 +218,14 @@ class LanguageModel:
             activation=str(config.act_fn),
             gated=bool(config.gated_mlp),
             tied=bool(self.bridge.original_model.config.tie_word_embeddings),
-            weight_processing=self._norm(0).description,
+            weight_processing=self._norm(self.bridge.ln_final).description,
             sha256=sha256_of(*weight_files(self.folder)),
         )
+
+
+def _for_every_head(grouped: Tensor, heads: int) -> Tensor:
+    """Grouped heads share keys and values: each as often as there are heads that use it."""
+    return grouped.repeat_interleave(heads // len(grouped), dim=0)
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int, list[int]]:

@@ -1,44 +1,30 @@
 """Sums of products for a pair of layers: from them every correlation between their neurons."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-State = dict[str, Tensor]
+from neurontab.measure.accumulator import Accumulator, Join
 
 
-class PairSums:
+class PairSums(Accumulator):
     """Sum over tokens of x yᵀ, for shifted activations x and y of two layers [neuron, other].
 
     The product of a block is in the compute dtype, the sum over blocks in float64.
     """
 
+    JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "products": torch.add}
+
     def __init__(self, d_mlp: int, other_d_mlp: int, device: torch.device) -> None:
-        self._products = torch.zeros(d_mlp, other_d_mlp, dtype=torch.float64, device=device)
-        self.n = 0
+        self.n = torch.zeros((), dtype=torch.int64)
+        self.products = torch.zeros(d_mlp, other_d_mlp, dtype=torch.float64, device=device)
 
     def add(self, x: Float[Tensor, "token neuron"], y: Float[Tensor, "token other"]) -> None:
         """Counts some more tokens; both sides shifted, the same tokens in the same order."""
-        self._products += x.T @ y
+        self.products += x.T @ y
         self.n += len(x)
-
-    def merge(self, other: "PairSums") -> None:
-        """Counts what another over other tokens has counted."""
-        self._products += other._products
-        self.n += other.n
-
-    def state(self) -> State:
-        """Everything that `load` needs to go on."""
-        return {"products": self._products, "n": torch.tensor(self.n)}
-
-    @classmethod
-    def load(cls, state: State) -> "PairSums":
-        """The object whose state this is."""
-        products = state["products"]
-        sums = cls(products.shape[0], products.shape[1], products.device)
-        sums._products = products.clone()
-        sums.n = int(state["n"])
-        return sums
 
     def result(
         self,
@@ -46,7 +32,7 @@ class PairSums:
         other_shifted_mean: Float[Tensor, " other"],
     ) -> Float[Tensor, "neuron other"]:
         """Covariance, in float64: C = S_xy / n - mean(x) mean(y)ᵀ (Gurnee et al. 2024, 3.1)."""
-        return self._products / self.n - torch.outer(shifted_mean, other_shifted_mean)
+        return self.products / self.n - torch.outer(shifted_mean, other_shifted_mean)
 
 
 def correlation(

@@ -74,6 +74,7 @@ def folder_of(source: ModelSource) -> Path:
         )
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} is not a model: it has no config.json.")
+    _refuse_other_weights(folder)
     if not weight_files(folder):
         raise ModelError(
             f"{folder} has no weights: neither model.safetensors nor pytorch_model.bin.\n"
@@ -99,6 +100,21 @@ def weight_files(folder: Path) -> list[Path]:
         if (folder / f"{name}.index.json").is_file():
             return _with_shards(folder / f"{name}.index.json")
     return []
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    """Raises ModelError where transformers would load more, or other files, than `weight_files`."""
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(f"{folder} holds an adapter.\nMerge it into the model, and save that.")
+    try:
+        named = json.loads((folder / "config.json").read_text("utf-8")).get("transformers_weights")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{folder / 'config.json'} cannot be loaded: {error}") from error
+    if named is not None:
+        raise ModelError(
+            f"{folder}: its config.json names weights of its own, {named!r}.\n"
+            "Save the model again with save_pretrained."
+        )
 
 
 def _with_shards(index: Path) -> list[Path]:

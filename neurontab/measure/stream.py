@@ -1,7 +1,8 @@
-"""The same tokens through a model: activations at counted positions, batch by batch."""
+"""The same tokens through a model: activations of whole sequences, batch by batch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,10 +13,10 @@ from neurontab.errors import ModelError
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.models import Activations, Consume
 
-CountedActivations = Float[Tensor, "token neuron"]
-ConsumeCounted = Callable[[int, CountedActivations, CountedActivations], None]  # layer, pre, post
+Rows = Float[Tensor, "token neuron"]  # all positions of a batch, sequence after sequence
+ConsumeRows = Callable[[int, Rows, Rows], None]  # layer, pre, post
 
-SHIFT_TOKENS = 4_096  # counted positions from which shifts are fixed
+FIRST_TOKENS = 4_096  # counted positions to which shifts and bins are fitted
 
 
 @runtime_checkable
@@ -32,59 +33,94 @@ class Runs(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Some sequences, and which of their positions count."""
+    """Some sequences, which of their positions count, and whose they are."""
 
+    first: int  # number of the first sequence
     tokens: Int[Tensor, "sequence position"]
     counted: Bool[Tensor, "sequence position"]
+    documents: Int[Tensor, "sequence position"]
+    sources: Int[Tensor, " sequence"]
 
     @property
     def n_counted(self) -> int:
         """Counted positions."""
-        return int(self.counted.sum())
+        return len(self.counted_rows)
+
+    @property
+    def first_place(self) -> int:
+        """The first row's number among all positions of the corpus."""
+        return self.first * self.tokens.shape[1]
+
+    @cached_property
+    def counted_rows(self) -> Int[Tensor, " member"]:
+        """Rows that count, sequence after sequence."""
+        return self.counted.ravel().nonzero()[:, 0]
 
 
-def batches(corpus: Corpus, batch_tokens: int) -> Iterator[Batch]:
-    """The corpus in order, whole sequences of about `batch_tokens` positions at a time."""
+def batches(corpus: Corpus, batch_tokens: int, first: int = 0) -> Iterator[Batch]:
+    """The corpus in order from a sequence on, in whole sequences of about so many positions."""
     rows, context = corpus.tokens.shape
     step = max(1, batch_tokens // context)
-    for first in range(0, rows, step):
-        tokens = corpus.batch(first, first + step)
-        yield Batch(tokens, corpus.counted(tokens))
+    for begin in range(first, rows, step):
+        tokens = corpus.batch(begin, begin + step)
+        yield Batch(
+            begin,
+            tokens,
+            corpus.counted(tokens),
+            torch.from_numpy(corpus.document[begin : begin + step]),
+            torch.from_numpy(corpus.source[begin : begin + step]),
+        )
 
 
-def stream(model: Runs, batch: Batch, consume: ConsumeCounted) -> None:
-    """Runs one batch and hands over each layer's activations at the counted positions.
+def stream(model: Runs, batch: Batch, consume: ConsumeRows) -> None:
+    """Runs one batch and hands over each layer's activations at all positions.
 
     Raises ModelError where an activation is not a finite number.
     """
 
-    def counted_only(layer: int, pre: Activations, post: Activations) -> None:
+    def checked(layer: int, pre: Activations, post: Activations) -> None:
         for site, values in (("pre", pre), ("post", post)):
             if not torch.isfinite(values.sum()):
                 _refuse_not_finite(model.name, layer, site, values, batch)
-        counted = batch.counted.to(post.device)
-        consume(layer, pre[counted], post[counted])
+        consume(layer, pre.flatten(0, 1), post.flatten(0, 1))
 
-    model.run(batch.tokens, counted_only)
+    model.run(batch.tokens, checked)
 
 
-def first_means(
-    model: Runs, corpus: Corpus, batch_tokens: int
-) -> dict[tuple[int, str], Float[Tensor, " neuron"]]:
-    """Mean activation by layer and site over the first counted positions, to shift sums by."""
-    sums: dict[tuple[int, str], Float[Tensor, " neuron"]] = {}
+@dataclass(frozen=True)
+class Range:
+    """Mean, lowest and highest activation of a layer's neurons over the first tokens."""
+
+    mean: Float[Tensor, " neuron"]
+    low: Float[Tensor, " neuron"]
+    high: Float[Tensor, " neuron"]
+
+
+def first_ranges(model: Runs, corpus: Corpus, batch_tokens: int) -> dict[tuple[int, str], Range]:
+    """By layer and site, over the first counted positions."""
+    sums: dict[tuple[int, str], Rows] = {}
+    ends: dict[tuple[int, str], list[Rows]] = {}
     seen = 0
 
-    def add(layer: int, pre: CountedActivations, post: CountedActivations) -> None:
+    def add(layer: int, pre: Rows, post: Rows) -> None:
         for site, values in (("pre", pre), ("post", post)):
-            sums[layer, site] = sums.get((layer, site), 0) + values.double().sum(dim=0)
+            here = values[batch.counted_rows.to(values.device)]
+            sums[layer, site] = sums.get((layer, site), 0) + here.double().sum(dim=0)
+            ends.setdefault((layer, site), []).append(torch.stack(here.aminmax(dim=0)))
 
     for batch in batches(corpus, batch_tokens):
         stream(model, batch, add)
         seen += batch.n_counted
-        if seen >= SHIFT_TOKENS:
+        if seen >= FIRST_TOKENS:
             break
-    return {place: (total / seen).float() for place, total in sums.items()}
+    return {
+        place: Range(
+            (total / seen).float(),
+            torch.stack(ends[place])[:, 0].amin(dim=0),
+            torch.stack(ends[place])[:, 1].amax(dim=0),
+        )
+        for place, total in sums.items()
+    }
 
 
 def at_bos(model: Runs, bos: int) -> dict[int, Float[Tensor, " neuron"]]:

@@ -23,8 +23,20 @@ class MlpWeights:
 
 
 @dataclass(frozen=True)
+class HeadWeights:
+    """What the attention heads of one layer read and write, in float64; keys and values of grouped
+    heads repeated."""
+
+    query: Float[Tensor, "head d_model d_head"]
+    key: Float[Tensor, "head d_model d_head"]
+    value: Float[Tensor, "head d_model d_head"]
+    out: Float[Tensor, "head d_head d_model"]
+    key_at_bos: Float[Tensor, "head d_head"]  # on an input of BOS alone
+
+
+@dataclass(frozen=True)
 class Norm:
-    """The normalisation that the MLP reads through: `gain * normalised(x) + bias`."""
+    """The normalisation that something reads through: `gain * normalised(x) + bias`."""
 
     gain: Float[Tensor, " d_model"]
     bias: Float[Tensor, " d_model"] | None
@@ -35,6 +47,14 @@ class Norm:
         """For `models.weight_processing`."""
         return "norm folded in, vectors centred" if self.centres else "norm folded in"
 
+    def read_by(self, vectors: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Vectors that read the residual stream through this norm, with its gain folded in."""
+        return self.written_by(vectors * self.gain)
+
+    def written_by(self, vectors: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """Vectors that write to the residual stream, less what the norm would subtract."""
+        return vectors - vectors.mean(dim=-1, keepdim=True) if self.centres else vectors
+
 
 def fold(raw: MlpWeights, norm: Norm) -> MlpWeights:
     """The same function with the norm's gain and bias moved into the weights that read it.
@@ -42,19 +62,13 @@ def fold(raw: MlpWeights, norm: Norm) -> MlpWeights:
     LayerNorm also makes the mean over d_model of every reading and writing vector irrelevant, so it
     is subtracted (Gurnee et al. 2024, 2; the convention of TransformerLens).
     """
-
-    def read(vectors: Float[Tensor, "neuron d_model"]) -> Float[Tensor, "neuron d_model"]:
-        folded = vectors * norm.gain
-        return folded - folded.mean(dim=1, keepdim=True) if norm.centres else folded
-
     first = raw.w_in if raw.w_gate is None else raw.w_gate
     shift = 0 if norm.bias is None else first @ norm.bias
-    mean = raw.w_out.mean(dim=1, keepdim=True) if norm.centres else 0
     return MlpWeights(
-        w_in=read(raw.w_in),
-        w_out=raw.w_out - mean,
+        w_in=norm.read_by(raw.w_in),
+        w_out=norm.written_by(raw.w_out),
         b_in=raw.b_in + shift,
-        w_gate=None if raw.w_gate is None else read(raw.w_gate),
+        w_gate=None if raw.w_gate is None else norm.read_by(raw.w_gate),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from neurontab.tables.table import Table
 
@@ -14,7 +15,8 @@ def frame(
 ) -> pl.DataFrame:
     """The columns, and keys that hold one value each, in declared types.
 
-    Masked entries are null, and so is a nullable column that was not measured.
+    Masked entries are null, and so is a nullable column that was not measured. Rows of a matrix are
+    lists, without their masked entries.
     """
     found = pl.DataFrame([_series(name, values) for name, values in columns.items()])
     missing = [c for c in table.columns if c.nullable and c.name not in columns]
@@ -27,8 +29,15 @@ def frame(
 
 def _series(name: str, values: npt.NDArray[np.generic]) -> pl.Series:
     data = np.ma.getdata(values)
+    if data.ndim == 2:
+        return _lists(name, data, np.ma.getmaskarray(values))
     series = pl.Series(name, data.tolist() if data.dtype == object else data)
     if not np.ma.is_masked(values):
         return series
     missing = pl.Series("missing", np.ma.getmaskarray(values))
     return series.to_frame().select(pl.when(~missing).then(pl.col(name)))[name]
+
+
+def _lists(name: str, data: npt.NDArray[np.generic], masked: npt.NDArray[np.bool_]) -> pl.Series:
+    ends = np.concatenate([[0], (~masked).sum(axis=1).cumsum()])
+    return pl.Series(name, pa.LargeListArray.from_arrays(ends, pa.array(data[~masked])))

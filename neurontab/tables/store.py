@@ -50,7 +50,7 @@ def declared(folder: Path, name: str) -> Table:
         schema = pq.read_schema(path)
         types = pl.read_parquet_schema(path)
         description = schema.metadata[b"description"].decode()
-    except (pa.ArrowException, pl.exceptions.PolarsError, KeyError, TypeError) as error:
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError, KeyError, TypeError) as error:
         raise TableError(f"{path} is damaged, or not written by neurontab: {error}") from error
     columns = {field.name: _column(field, types[field.name]) for field in schema}
     keys = [field.name for field in schema if (field.metadata or {}).get(KEY)]

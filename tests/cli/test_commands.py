@@ -241,7 +241,7 @@ def test_a_build_prints_its_summary_and_the_plan_beside_it(words: list[str]) -> 
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["model", "m0", "m1"]
     for part in (
         "neurons  96 (m0 48, m1 48)",
-        "activations of",
+        "activations m0 of",
         "matches done in",
         "time     about",
     ):
@@ -295,7 +295,7 @@ def test_control_c_stops_with_130_and_the_build_can_be_gone_on_with(tmp_path: Pa
     with start(*words) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if line.startswith("activations of"):
+            if line.startswith("activations seed0 of"):
                 process.send_signal(signal.SIGINT)
                 break
         assert process.stderr.read() == "Stopped.\n"

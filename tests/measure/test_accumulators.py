@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,30 +10,70 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurontab.measure.moments import Moments
+from neurontab.loops import AROUND, KEPT, WINDOW
+from neurontab.measure.accumulator import Accumulator
+from neurontab.measure.chosen import Chosen
+from neurontab.measure.extremes import Extremes
+from neurontab.measure.groups import Grouping, GroupSums
+from neurontab.measure.moments import BINS, Moments
 from neurontab.measure.pairs import PairSums
+from neurontab.measure.stream import Batch, Range
 
+SEQUENCES, CONTEXT, GROUPS = 500, 10, 21
 Answer = dict[str, Any]
+
+
+def drawn_values() -> Tensor:
+    """Columns of very different scale, offset and tail [token, 6]; the last is mostly 0."""
+    random = torch.Generator().manual_seed(0)
+    values = torch.randn(SEQUENCES * CONTEXT, 6, generator=random)
+    values[:, 1] = values[:, 1] * 1e-3 + 7
+    values[:, 2] = values[:, 2] * 50 - 800
+    values[:, 3] = values[:, 3].exp() ** 2
+    values[:, 4] = values[:, 0] * 0.9 + values[:, 4] * 0.1
+    values[:, 5] = (torch.rand(len(values), generator=random) < 0.01) * 5.0
+    return values
+
+
+VALUES = drawn_values()
+TOKENS = torch.randint(1, GROUPS, (SEQUENCES, CONTEXT), generator=torch.Generator().manual_seed(1))
+TOKENS[:, 0] = 0  # begins every sequence and does not count
+COUNTED = TOKENS > 0
+DOCUMENTS = (torch.arange(SEQUENCES * CONTEXT) // 37).int().view(SEQUENCES, CONTEXT)
+ROWS = COUNTED.ravel().nonzero()[:, 0].numpy()
+PLACES = torch.tensor([3, 12, 13, 700, 4_998])
+FIRST = Range(VALUES[:64].mean(dim=0), VALUES[:64].amin(dim=0), VALUES[:64].amax(dim=0))
+
+
+def batch(first: int, last: int) -> Batch:
+    """Some of the sequences."""
+    return Batch(
+        first,
+        TOKENS[first:last],
+        COUNTED[first:last],
+        DOCUMENTS[first:last],
+        torch.zeros(last - first, dtype=torch.int32),
+    )
+
+
+def rows_of(part: Batch) -> Tensor:
+    """The activations at all positions of a batch."""
+    return VALUES[part.first_place : part.first_place + part.tokens.numel()]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An accumulator, what it is given, its answer, and the obvious one in float64."""
+    """An accumulator, how it is given a batch, its answer, and the obvious one in float64."""
 
-    new: Callable[[Tensor], Any]
-    give: Callable[[Any, Tensor], None]
-    answer: Callable[[Any, Tensor], Answer]
-    obvious: Callable[[Tensor], Answer]
-
-
-def shift_of(values: Tensor) -> Tensor:
-    """A shift near the mean, as streaming fixes it from the first tokens."""
-    return values[:64].mean(dim=0)
+    new: Callable[[], Any]
+    give: Callable[[Any, Batch], None]
+    answer: Callable[[Any], Answer]
+    obvious: Callable[[], Answer]
 
 
-def moments_in_float64(values: Tensor) -> Answer:
-    """Two passes over everything."""
-    exact = values.double().numpy()
+def moments_in_float64() -> Answer:
+    """Two passes over everything that counts."""
+    exact = VALUES.double().numpy()[ROWS]
     deviation = exact - exact.mean(axis=0)
     return {
         "n": np.full(exact.shape[1], len(exact)),
@@ -46,105 +87,234 @@ def moments_in_float64(values: Tensor) -> Answer:
     }
 
 
-def pair_answer(sums: PairSums, values: Tensor) -> Answer:
+def histogram_of_all() -> Answer:
+    """Each value's bin, between the ends that the first tokens suggest."""
+    made = Moments(FIRST)
+    low, high = made.lower.numpy(), made.upper.numpy()
+    place = ((VALUES.numpy()[ROWS] - low) * (np.float32(BINS) / (high - low))).astype(int)
+    bins = np.arange(BINS + 1)
+    columns = [np.histogram(each, bins)[0] for each in place.clip(0, BINS - 1).T]
+    return {"counts": np.stack(columns)}
+
+
+def groups_in_float64() -> Answer:
+    """Group by group."""
+    exact, group = VALUES.double().numpy()[ROWS], TOKENS.ravel().numpy()[ROWS]
+    members = [exact[group == g] for g in range(1, GROUPS)]
+    return {
+        "n": np.array([len(each) for each in members]),
+        "sums": np.stack([each.sum(axis=0) for each in members]),
+        "active": np.stack([(each > 0).sum(axis=0) for each in members]),
+        "highest": np.stack([each.max(axis=0) for each in members]),
+    }
+
+
+def contexts_by_sorting(sign: int) -> Answer:
+    """The best of every document, sorted, the first twenty."""
+    found = []
+    for neuron, column in enumerate((sign * VALUES.numpy()).T):
+        best: dict[int, tuple[float, int]] = {}
+        for row in ROWS:
+            here = (-float(column[row]), int(row))
+            document = int(DOCUMENTS.ravel()[row])
+            best[document] = min(best.get(document, here), here)
+        for rank, (value, place) in enumerate(sorted(best.values())[:KEPT]):
+            start = place - place % CONTEXT
+            near = range(place - AROUND, place + AROUND + 1)
+            inside = [start <= other < start + CONTEXT for other in near]
+            around = [
+                float(VALUES[other, neuron]) if there else np.nan
+                for other, there in zip(near, inside, strict=True)
+            ]
+            found.append((neuron, rank + 1, -sign * value, place, around))
+    names = ("neuron", "rank", "value", "place", "around")
+    return dict(zip(names, map(np.array, zip(*found, strict=True)), strict=True))
+
+
+def contexts_found(extremes: Extremes) -> Answer:
+    """What an accumulator kept, windows with NaN outside their sequence."""
+    found = extremes.result()
+    windows = np.ma.filled(found["activations"], np.nan)
+    assert windows.shape[1] == WINDOW
+    names = ("neuron", "rank", "value", "place")
+    return {name: found[name] for name in names} | {"around": windows}
+
+
+def correlation_in_float64() -> Answer:
+    """numpy's own correlation."""
+    return {"corr": np.corrcoef(VALUES.double().numpy()[ROWS].T)[:3, 3:]}
+
+
+def correlation_of(sums: PairSums) -> Answer:
     """Correlation of the first half of the columns with the second."""
-    x, y = (values - shift_of(values)).double().chunk(2, dim=1)
+    x, y = (VALUES[ROWS] - FIRST.mean).double().chunk(2, dim=1)
     covariance = sums.result(x.mean(dim=0), y.mean(dim=0))
     spread = torch.outer(x.std(dim=0, correction=0), y.std(dim=0, correction=0))
     return {"corr": (covariance / spread).numpy()}
 
 
-def correlation_in_float64(values: Tensor) -> Answer:
-    """numpy's own correlation."""
-    half = values.shape[1] // 2
-    return {"corr": np.corrcoef(values.double().numpy().T)[:half, half:]}
+def give_pairs(sums: PairSums, part: Batch) -> None:
+    """The counted activations less their shift, in two halves."""
+    shifted = rows_of(part)[part.counted_rows] - FIRST.mean
+    sums.add(*shifted.chunk(2, dim=1))
+
+
+def grouping(part: Batch) -> Grouping:
+    """Counted positions by token."""
+    return Grouping.of(torch.where(part.counted, part.tokens, -1).ravel())
 
 
 CASES = {
     "moments": Case(
-        new=lambda values: Moments(shift_of(values)),
-        give=lambda moments, batch: moments.add(batch),
-        answer=lambda moments, values: moments.result(),
+        new=lambda: Moments(FIRST),
+        give=lambda moments, part: moments.add(rows_of(part), part.counted_rows),
+        answer=lambda moments: moments.result(),
         obvious=moments_in_float64,
     ),
+    "histogram": Case(
+        new=lambda: Moments(FIRST),
+        give=lambda moments, part: moments.add(rows_of(part), part.counted_rows),
+        answer=lambda moments: {"counts": moments.counts.numpy()},
+        obvious=histogram_of_all,
+    ),
+    "groups": Case(
+        new=lambda: GroupSums(GROUPS, 6, torch.device("cpu")),
+        give=lambda sums, part: sums.add(rows_of(part), grouping(part)),
+        answer=lambda sums: {name: each[1:].numpy() for name, each in sums.state().items()},
+        obvious=groups_in_float64,
+    ),
+    "top": Case(
+        new=lambda: Extremes(6, 1),
+        give=lambda extremes, part: extremes.add(rows_of(part), part),
+        answer=contexts_found,
+        obvious=lambda: contexts_by_sorting(1),
+    ),
+    "bottom": Case(
+        new=lambda: Extremes(6, -1),
+        give=lambda extremes, part: extremes.add(rows_of(part), part),
+        answer=contexts_found,
+        obvious=lambda: contexts_by_sorting(-1),
+    ),
+    "chosen": Case(
+        new=lambda: Chosen(PLACES, 6),
+        give=lambda chosen, part: chosen.add(rows_of(part), part.first_place),
+        answer=lambda chosen: {"values": chosen.values.numpy()},
+        obvious=lambda: {"values": VALUES[PLACES].numpy()},
+    ),
     "pairs": Case(
-        new=lambda values: PairSums(3, 3, torch.device("cpu")),
-        give=lambda sums, batch: sums.add(*(batch.chunk(2, dim=1))),
-        answer=pair_answer,
+        new=lambda: PairSums(3, 3, torch.device("cpu")),
+        give=give_pairs,
+        answer=correlation_of,
         obvious=correlation_in_float64,
     ),
 }
 
-
-def drawn_values() -> Tensor:
-    """Columns of very different scale, offset and tail [token, 6]."""
-    random = torch.Generator().manual_seed(0)
-    values = torch.randn(5_000, 6, generator=random)
-    values[:, 1] = values[:, 1] * 1e-3 + 7
-    values[:, 2] = values[:, 2] * 50 - 800
-    values[:, 3] = values[:, 3].exp() ** 2
-    values[:, 4] = values[:, 0] * 0.9 + values[:, 4] * 0.1
-    values[:, 5] = (torch.rand(5_000, generator=random) < 0.01) * 5.0
-    return values
-
-
-def given(case: Case, values: Tensor) -> Tensor:
-    """What the accumulator's batches are cut from."""
-    return values - shift_of(values) if case is CASES["pairs"] else values
-
-
 SPLITS = {
-    "one batch": [5_000],
-    "even": [1_000] * 5,
-    "ragged": [1, 2_999, 7, 1_993],
-    "many": [2] * 2_500,
+    "one batch": [SEQUENCES],
+    "even": [100] * 5,
+    "ragged": [1, 299, 7, 193],
+    "many": [1] * SEQUENCES,
 }
+
+
+def batches(split: str) -> list[Batch]:
+    """All sequences, cut."""
+    ends = np.cumsum([0, *SPLITS[split]]).tolist()
+    return [batch(first, last) for first, last in pairwise(ends)]
+
+
+def kinds(base: type[Accumulator] = Accumulator) -> set[type[Accumulator]]:
+    """All kinds of accumulator."""
+    return {each for kind in base.__subclasses__() for each in (kind, *kinds(kind))}
+
+
+def test_every_kind_of_accumulator_is_held_to_the_contract() -> None:
+    assert {type(case.new()) for case in CASES.values()} == kinds()
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("how", ["in order", "backwards", "merged", "resumed"])
+@pytest.mark.parametrize("how", ["in order", "backwards", "merged", "merged backwards", "resumed"])
 def test_any_way_through_the_tokens_is_the_one_shot_answer(name: str, split: str, how: str) -> None:
-    case, values = CASES[name], drawn_values()
-    batches = list(given(case, values).split(SPLITS[split]))
-    if how == "backwards":
-        batches.reverse()
-    accumulated = case.new(values)
-    for batch in batches:
-        if how == "merged":
-            other = case.new(values)
-            case.give(other, batch)
+    case = CASES[name]
+    parts = batches(split)
+    if "backwards" in how:
+        parts.reverse()
+    accumulated = case.new()
+    for part in parts:
+        if "merged" in how:
+            other = case.new()
+            case.give(other, part)
             accumulated.merge(other)
         else:
-            case.give(accumulated, batch)
+            case.give(accumulated, part)
         if how == "resumed":
             accumulated = type(accumulated).load(accumulated.state())
-    found, expected = case.answer(accumulated, values), case.obvious(values)
-    scale: dict[str, Any] = {
-        "m3": np.abs(expected.get("m2", 0)) ** 1.5,
-        "corr": 1.0,
-    }
+    found, expected = case.answer(accumulated), case.obvious()
+    scale: dict[str, Any] = {"m3": np.abs(expected.get("m2", 0)) ** 1.5, "corr": 1.0}
     for column, exact in expected.items():
+        assert (np.isnan(found[column]) == np.isnan(exact)).all()
         error = np.abs(found[column] - exact) / np.maximum(np.abs(exact), scale.get(column, 1e-30))
-        assert error.max() < 1e-6, column
+        assert np.nanmax(error) < 1e-6, column
 
 
-def test_a_state_is_not_changed_by_going_on() -> None:
-    values = drawn_values()
-    moments = Moments(shift_of(values))
-    moments.add(values[:100])
-    kept = Moments.load(moments.state())
-    moments.add(values[100:])
-    assert kept.n == 100
-    assert kept.result()["max"].tolist() == values[:100].amax(dim=0).double().tolist()
+@pytest.mark.parametrize("name", CASES)
+def test_a_state_is_not_changed_by_going_on(name: str) -> None:
+    case = CASES[name]
+    accumulated = case.new()
+    case.give(accumulated, batch(0, 40))
+    kept = type(accumulated).load(accumulated.state())
+    before = {key: tensor.clone() for key, tensor in kept.state().items()}
+    case.give(accumulated, batch(40, SEQUENCES))
+    for key, tensor in kept.state().items():
+        assert torch.equal(tensor.nan_to_num(), before[key].nan_to_num()), key
+
+
+def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
+    loops, tensors = Moments(FIRST), Moments(FIRST)
+    loops.add(VALUES, torch.from_numpy(ROWS))
+    tensors.n += len(ROWS)
+    tensors.add_tensors(VALUES[ROWS])
+    group_loops = GroupSums(GROUPS, 6, torch.device("cpu"))
+    group_tensors = GroupSums(GROUPS, 6, torch.device("cpu"))
+    every = grouping(batch(0, SEQUENCES))
+    group_loops.add(VALUES, every)
+    group_tensors.n.copy_(group_loops.n)
+    group_tensors.add_tensors(VALUES[every.rows], every.groups)
+    for one, other in ((loops, tensors), (group_loops, group_tensors)):
+        for key, tensor in one.state().items():
+            assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key
+
+
+def test_a_histogram_reaches_to_what_was_seen_and_counts_everything() -> None:
+    moments = Moments(FIRST)
+    moments.add(VALUES, torch.from_numpy(ROWS))
+    found = moments.histogram()
+    for neuron in range(6):
+        mine = found["neuron"] == neuron
+        assert found["n"][mine].sum() == len(ROWS)
+        seen = VALUES.double()[ROWS][:, neuron]
+        assert found["lower"][mine].min() <= seen.min()
+        assert found["upper"][mine].max() >= seen.max()
+        for lower, upper, n in zip(*(found[c][mine] for c in ("lower", "upper", "n")), strict=True):
+            slack = 1e-5 * (upper - lower)
+            within = ((seen >= lower - slack) & (seen <= upper + slack)).sum()
+            assert n <= within
+
+
+def test_a_constant_neuron_has_one_bin() -> None:
+    for value in (0.0, 7.0, -1e6):
+        first = Range(*(torch.full((1,), value) for _ in range(3)))
+        moments = Moments(first)
+        moments.add(torch.full((50, 1), value), torch.arange(50))
+        assert moments.histogram()["n"].tolist() == [50]
 
 
 def test_the_standing_of_a_value_is_its_distance_in_standard_deviations() -> None:
-    values = drawn_values()
-    moments = Moments(shift_of(values))
-    moments.add(values)
-    exact = values.double().numpy()
-    found = moments.standing_of(values[3], "bos")
+    moments = Moments(FIRST)
+    moments.add(VALUES, torch.arange(len(VALUES)))
+    exact = VALUES.double().numpy()
+    found = moments.standing_of(VALUES[3], "bos")
     assert found["bos_activation"].tolist() == exact[3].tolist()
     expected = (exact[3] - exact.mean(axis=0)) / exact.std(axis=0)
     assert np.ma.getdata(found["bos_z"]) == pytest.approx(expected, rel=1e-5)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,7 @@ def test_a_smaller_build_reads_the_first_sequences_of_a_larger_one(sources: Path
 def test_masked_tokens_do_not_count(sources: Path) -> None:
     found = prepared(plan(sources))
     frequent = int(np.bincount(found.tokens[:, 1:].ravel()).argmax())
-    masked = Corpus(found.folder, found.tokens, (0, frequent), found.digest, found.sha256)
+    masked = replace(found, masked_ids=(0, frequent))
     tokens = masked.batch(0, len(found.tokens))
     assert masked.counted(tokens).sum() == masked.n_counted == masked.token_counts(62).sum()
     assert masked.token_counts(62)[frequent] == 0
@@ -129,7 +130,11 @@ def bad(tmp_path: Path, name: str, content: bytes) -> Path:
         ("latin.txt", b"w1 caf" + b"\xe9 w2", r"latin.txt is not UTF-8: byte 6 is 0xe9"),
         ("broken.jsonl", b'{"text": "w1"}\n{"text"\n', r"broken.jsonl, line 2: not JSON"),
         ("field.jsonl", b'{"content": "w1"}\n', r"line 1: no field 'text'"),
-        ("half.jsonl", b'{"text": "w1 \\ud800"}', r"line 1: character 3 is half of a surrogate"),
+        (
+            "half.jsonl",
+            b'{"text": "w1 \\ud800"}',
+            r"line 1: character 3 of .text. is half of a surrogate",
+        ),
         ("torn.parquet", b"PAR1 no parquet", r"torn.parquet is not a Parquet file"),
         ("empty.txt", b"", r"0 tokens.* at least 1,000"),
         ("tiny.txt", b"w1 w2 w3", r"3 tokens.* at least 1,000 are needed.\nName more text"),

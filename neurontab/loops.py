@@ -1,0 +1,199 @@
+"""Loops over activations on the CPU, compiled: one pass each, neurons split among the cores.
+
+Arrays are [row, neuron] unless said otherwise, a row being one position of the text; they are
+changed in place. What the numbers mean is told by the accumulators in `measure` that call these.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+NEAR = 64  # neurons whose sums stay in a core's nearest cache
+WIDE = 256  # neurons of a row of sums by group
+KEPT = 20  # contexts of a neuron and side
+AROUND = 16  # positions before and after that are shown
+WINDOW = 2 * AROUND + 1
+NOWHERE = np.iinfo(np.int64).max
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_moments(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    shift: npt.NDArray[np.float32],
+    lower: npt.NDArray[np.float32],
+    scale: npt.NDArray[np.float32],
+    sums: npt.NDArray[np.float64],
+    positive: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    lowest: npt.NDArray[np.float32],
+    highest: npt.NDArray[np.float32],
+) -> None:
+    """Everything that one pass over the activations gives, chunk of neurons by chunk."""
+    neurons, bins = counts.shape
+    for chunk in prange((neurons + NEAR - 1) // NEAR):
+        begin, end = chunk * NEAR, min(neurons, (chunk + 1) * NEAR)
+        width = end - begin
+        powers = np.zeros((4, NEAR))
+        above = np.zeros(NEAR, np.int32)
+        least, most = np.full(NEAR, np.inf, np.float32), np.full(NEAR, -np.inf, np.float32)
+        found = np.zeros((NEAR, bins), np.int32)
+        middle = shift[begin:end].astype(np.float64)
+        for row in rows:
+            here = values[row, begin:end]
+            for j in range(width):
+                deviation = np.float64(here[j]) - middle[j]
+                square = deviation * deviation
+                powers[0, j] += deviation
+                powers[1, j] += square
+                powers[2, j] += square * deviation
+                powers[3, j] += square * square
+            for j in range(width):
+                above[j] += np.int32(here[j] > 0)
+                least[j] = min(least[j], here[j])
+                most[j] = max(most[j], here[j])
+            for j in range(width):
+                place = int((here[j] - lower[begin + j]) * scale[begin + j])
+                found[j, np.uint32(min(max(place, 0), bins - 1))] += np.int32(1)
+        for j in range(width):
+            for power in range(4):
+                sums[power, begin + j] += powers[power, j]
+            positive[begin + j] += above[j]
+            lowest[begin + j] = min(lowest[begin + j], least[j])
+            highest[begin + j] = max(highest[begin + j], most[j])
+            for place in range(bins):
+                counts[begin + j, place] += found[j, place]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_groups(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
+    sums: npt.NDArray[np.float64],
+    active: npt.NDArray[np.int32],
+    highest: npt.NDArray[np.float32],
+) -> None:
+    """Adds every row to its group; rows of one group follow each other and stay in the cache."""
+    neurons = values.shape[1]
+    for chunk in prange((neurons + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(neurons, (chunk + 1) * WIDE)
+        width = end - begin
+        for member in range(len(rows)):
+            here = values[rows[member], begin:end]
+            total = sums[groups[member], begin:end]
+            above = active[groups[member], begin:end]
+            most = highest[groups[member], begin:end]
+            for j in range(width):
+                total[j] += here[j]
+            for j in range(width):
+                above[j] += np.int32(here[j] > 0)
+                most[j] = max(most[j], here[j])
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_extremes(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    documents: npt.NDArray[np.int32],
+    first_place: int,
+    context: int,
+    sign: int,
+    value: npt.NDArray[np.float32],
+    place: npt.NDArray[np.int64],
+    document: npt.NDArray[np.int32],
+    around: npt.NDArray[np.float32],
+) -> None:
+    """Looks at every counted activation; `rows` rise, so places do."""
+    neurons = values.shape[1]
+    for chunk in prange((neurons + NEAR - 1) // NEAR):
+        begin, end = chunk * NEAR, min(neurons, (chunk + 1) * NEAR)
+        least = np.empty(NEAR, np.float32)
+        latest = np.empty(NEAR, np.int64)
+        for neuron in range(begin, end):
+            worst = _worst(value[neuron], place[neuron])
+            least[neuron - begin], latest[neuron - begin] = (
+                value[neuron, worst],
+                place[neuron, worst],
+            )
+        for row in rows:
+            here = first_place + row
+            for neuron in range(begin, end):
+                found = sign * values[row, neuron]
+                j = neuron - begin
+                if found > least[j] or (found == least[j] and here < latest[j]):
+                    slot = _slot(
+                        value[neuron], place[neuron], document[neuron], found, here, documents[row]
+                    )
+                    if slot < 0:
+                        continue
+                    value[neuron, slot], place[neuron, slot] = found, here
+                    document[neuron, slot] = documents[row]
+                    start = row - row % context
+                    for offset in range(WINDOW):
+                        near = row - AROUND + offset
+                        inside = start <= near < start + context
+                        around[neuron, slot, offset] = values[near, neuron] if inside else np.nan
+                    worst = _worst(value[neuron], place[neuron])
+                    least[j], latest[j] = value[neuron, worst], place[neuron, worst]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def merge_extremes(
+    value: npt.NDArray[np.float32],
+    place: npt.NDArray[np.int64],
+    document: npt.NDArray[np.int32],
+    around: npt.NDArray[np.float32],
+    other_value: npt.NDArray[np.float32],
+    other_place: npt.NDArray[np.int64],
+    other_document: npt.NDArray[np.int32],
+    other_around: npt.NDArray[np.float32],
+) -> None:
+    """Offers every context of the other to those that are kept."""
+    for neuron in prange(len(value)):
+        for other in range(KEPT):
+            if other_place[neuron, other] == NOWHERE:
+                continue
+            slot = _slot(
+                value[neuron],
+                place[neuron],
+                document[neuron],
+                other_value[neuron, other],
+                other_place[neuron, other],
+                other_document[neuron, other],
+            )
+            if slot >= 0:
+                value[neuron, slot] = other_value[neuron, other]
+                place[neuron, slot] = other_place[neuron, other]
+                document[neuron, slot] = other_document[neuron, other]
+                around[neuron, slot] = other_around[neuron, other]
+
+
+@njit(cache=True)
+def _slot(
+    value: npt.NDArray[np.float32],
+    place: npt.NDArray[np.int64],
+    document: npt.NDArray[np.int32],
+    found: float,
+    here: int,
+    of_document: int,
+) -> int:
+    """Where a context is to be kept: for its document's own, else for the worst; -1 for nowhere."""
+    slot = _worst(value, place)
+    for kept in range(KEPT):
+        if document[kept] == of_document:
+            slot = kept
+    better = found > value[slot] or (found == value[slot] and here < place[slot])
+    return slot if better else -1
+
+
+@njit(cache=True)
+def _worst(value: npt.NDArray[np.float32], place: npt.NDArray[np.int64]) -> int:
+    """The kept context that goes first: the lowest, and among equals the latest."""
+    worst = 0
+    for kept in range(1, KEPT):
+        if value[kept] < value[worst] or (
+            value[kept] == value[worst] and place[kept] > place[worst]
+        ):
+            worst = kept
+    return worst

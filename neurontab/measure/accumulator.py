@@ -1,0 +1,48 @@
+"""Statistics that add up: what each keeps is named once, with how two of them join."""
+
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+A = TypeVar("A", bound="Accumulator")
+Join = Callable[[Tensor, Tensor], Tensor]
+
+
+class Accumulator:
+    """Batching, resuming and several processes are one thing: any split adds up to one state.
+
+    A kind of accumulator names its tensors, each an attribute: those in `FIXED` are equal in all
+    that may be merged, those in `JOINED` are joined element by element, those in `RANKED` by the
+    kind's own `merge`.
+    """
+
+    FIXED: ClassVar[tuple[str, ...]] = ()
+    JOINED: ClassVar[dict[str, Join]] = {}
+    RANKED: ClassVar[tuple[str, ...]] = ()
+
+    def merge(self, other: "Accumulator") -> None:
+        """Counts what another over other tokens has counted."""
+        for name in self.FIXED:
+            assert torch.equal(getattr(self, name), getattr(other, name)), name
+        for name, join in self.JOINED.items():
+            setattr(self, name, join(getattr(self, name), getattr(other, name)))
+
+    def state(self) -> State:
+        """Everything that `load` needs to go on."""
+        return {name: getattr(self, name) for name in self.names()}
+
+    @classmethod
+    def load(cls: type[A], state: State) -> A:
+        """The accumulator whose state this is."""
+        loaded = cls.__new__(cls)
+        for name in cls.names():
+            setattr(loaded, name, state[name].clone())
+        return loaded
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """All tensors that make up the state."""
+        return (*cls.FIXED, *cls.JOINED, *cls.RANKED)

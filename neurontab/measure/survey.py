@@ -1,0 +1,183 @@
+"""One model over all tokens in one pass: everything that is measured of its neurons alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from neurontab.loops import AROUND, KEPT, WINDOW
+from neurontab.measure.accumulator import Accumulator, State
+from neurontab.measure.chosen import Chosen
+from neurontab.measure.corpus import Corpus
+from neurontab.measure.extremes import Extremes
+from neurontab.measure.groups import Grouping, GroupSums
+from neurontab.measure.moments import Moments
+from neurontab.measure.stream import Batch, Range, Rows, Runs, batches, first_ranges, stream
+
+OFFSETS = {"previous": -1, "current": 0, "next": 1}  # where a grouping token stands
+GROUP_MEMORY = 4 * 2**30  # bytes for the sums by token of one model
+BYTES_A_GROUP = 16  # and neuron
+
+
+@runtime_checkable
+class Member(Runs, Protocol):
+    """A model of a family, to be measured."""
+
+    @property
+    def widths(self) -> list[int]:
+        """Neurons of each layer."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is looked for in every model alike."""
+
+    corpus: Corpus
+    grouped_tokens: Int[Tensor, " group"]  # ids of the tokens that have a group of their own
+    group_of: Int[Tensor, " token"]  # group of every token id; the last is of all the others
+    sample: Int[Tensor, " sampled"]  # places whose contexts are shown
+    exported: Int[Tensor, " exported"]  # places at which all activations are kept
+
+    @classmethod
+    def of(
+        cls, corpus: Corpus, widths: Sequence[int], d_vocab: int, *, exported: int, seed: int
+    ) -> "Survey":
+        """Fits the groups of tokens to the memory, the frequent ones first, and draws places."""
+        counts = torch.from_numpy(corpus.token_counts(d_vocab))
+        room = GROUP_MEMORY // (BYTES_A_GROUP * len(OFFSETS) * sum(widths))
+        often = counts.argsort(descending=True, stable=True)[: min(room, int((counts > 0).sum()))]
+        grouped = often.sort().values
+        group_of = torch.full((d_vocab,), len(grouped))
+        group_of[grouped] = torch.arange(len(grouped))
+        random = np.random.default_rng(seed)
+        every = torch.isin(
+            torch.from_numpy(corpus.tokens.astype(np.int64)), torch.tensor(corpus.masked_ids)
+        )
+        counted = (~every).ravel().nonzero()[:, 0].numpy()
+        drawn = random.permutation(counted)
+        return cls(
+            corpus,
+            grouped,
+            group_of,
+            torch.from_numpy(np.sort(drawn[:KEPT])),
+            torch.from_numpy(np.sort(drawn[:exported])),
+        )
+
+    def groupings(self, batch: Batch) -> dict[str, Grouping]:
+        """Every batch's groups, found once for all layers."""
+        group = torch.where(batch.counted, self.group_of[batch.tokens], -1)
+        position = torch.arange(batch.tokens.shape[1]).expand_as(batch.tokens)
+        rows = {name: _shifted(group, by) for name, by in OFFSETS.items()}
+        rows["position"] = position
+        rows["source"] = batch.sources.long()[:, None].expand_as(batch.tokens)
+        return {
+            name: Grouping.of(torch.where(batch.counted, each, -1).ravel())
+            for name, each in rows.items()
+        }
+
+    def sizes(self) -> dict[str, int]:
+        """Groups of each grouping."""
+        tokens = len(self.grouped_tokens) + 1
+        return dict.fromkeys(OFFSETS, tokens) | {
+            "position": self.corpus.tokens.shape[1],
+            "source": len(self.corpus.sources),
+        }
+
+    @property
+    def windows(self) -> Int[Tensor, " place"]:
+        """All places around the sampled ones that lie in the same sequences, each once."""
+        context = self.corpus.tokens.shape[1]
+        near = self.sample[:, None] + torch.arange(-AROUND, WINDOW - AROUND)
+        inside = near // context == (self.sample // context)[:, None]
+        found: Tensor = near[inside]
+        return torch.tensor(sorted(set(found.tolist())), dtype=torch.int64)
+
+
+class LayerStatistics:
+    """All that is added up for one layer."""
+
+    def __init__(self, survey: Survey, pre: Range, post: Range) -> None:
+        neurons, device = len(pre.mean), pre.mean.device
+        self.pre, self.post = Moments(pre), Moments(post)
+        self.groups = {n: GroupSums(g, neurons, device) for n, g in survey.sizes().items()}
+        self.top, self.bottom = Extremes(neurons, 1), Extremes(neurons, -1)
+        self.sample = Chosen(survey.windows, neurons)
+        self.exported = {site: Chosen(survey.exported, neurons) for site in ("pre", "post")}
+
+    def add(self, batch: Batch, groupings: dict[str, Grouping], pre: Rows, post: Rows) -> None:
+        """Counts some more sequences."""
+        self.pre.add(pre, batch.counted_rows)
+        self.post.add(post, batch.counted_rows)
+        for name, grouping in groupings.items():
+            self.groups[name].add(post, grouping)
+        self.top.add(post, batch)
+        self.bottom.add(post, batch)
+        self.sample.add(post, batch.first_place)
+        self.exported["pre"].add(pre, batch.first_place)
+        self.exported["post"].add(post, batch.first_place)
+
+    def parts(self) -> dict[str, Accumulator]:
+        """Every accumulator by name."""
+        return {
+            "pre": self.pre,
+            "post": self.post,
+            **{f"groups.{name}": sums for name, sums in self.groups.items()},
+            "top": self.top,
+            "bottom": self.bottom,
+            "sample": self.sample,
+            **{f"exported.{site}": chosen for site, chosen in self.exported.items()},
+        }
+
+    def state(self) -> State:
+        """Everything that `restore` needs to go on."""
+        return {
+            f"{name}.{key}": tensor
+            for name, part in self.parts().items()
+            for key, tensor in part.state().items()
+        }
+
+    def restore(self, state: State) -> None:
+        """Takes up where the state was left."""
+        for name, part in self.parts().items():
+            for key in part.names():
+                setattr(part, key, state[f"{name}.{key}"])
+
+
+def begin(model: Member, survey: Survey, batch_tokens: int) -> list[LayerStatistics]:
+    """Nothing counted yet, with shifts and bins that fit the first tokens."""
+    found = first_ranges(model, survey.corpus, batch_tokens)
+    layers = range(len(model.widths))
+    return [LayerStatistics(survey, found[layer, "pre"], found[layer, "post"]) for layer in layers]
+
+
+def measure(
+    model: Member,
+    survey: Survey,
+    layers: list[LayerStatistics],
+    *,
+    batch_tokens: int,
+    first: int,
+    advance: Callable[[float], None],
+) -> Iterator[int]:
+    """Adds the corpus to the statistics from a sequence on; yields the next after each batch."""
+    for batch in batches(survey.corpus, batch_tokens, first):
+        groupings = survey.groupings(batch)
+
+        def add(layer: int, pre: Rows, post: Rows) -> None:
+            layers[layer].add(batch, groupings, pre, post)  # noqa: B023 - used at once
+
+        stream(model, batch, add)
+        advance(batch.n_counted)
+        yield batch.first + len(batch.tokens)
+
+
+def _shifted(group: Int[Tensor, "sequence position"], by: int) -> Int[Tensor, "sequence position"]:
+    """The group of the token that stands so many positions on; -1 beyond the ends."""
+    beyond = torch.full_like(group[:, :1], -1)
+    if by < 0:
+        return torch.cat([beyond, group[:, :by]], dim=1)
+    return torch.cat([group[:, by:], beyond], dim=1) if by else group

@@ -1,0 +1,70 @@
+"""How much of a correlation is that both neurons answer to the same current token.
+
+A covariance is the covariance between means of the current token, plus what is left within tokens
+(the law of total covariance).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from neurontab.measure.columns import Columns
+from neurontab.measure.groups import GroupSums
+from neurontab.measure.moments import Moments
+from neurontab.measure.pairs import inverse_root
+
+AT_ONCE = 2_048  # matches whose token means are in memory together
+ROUNDING = 1e-4  # of a neuron's variance, below which nothing is left within tokens
+
+
+@dataclass(frozen=True)
+class TokenMeans:
+    """Means by current token of a model's neurons, standardised and weighted [unit, token].
+
+    The inner product of two rows is the correlation between token means, in units of the whole
+    standard deviations.
+    """
+
+    values: Float[Tensor, "unit token"]
+
+    def between(
+        self, other: "TokenMeans", unit: Int[Tensor, " pair"], other_unit: Int[Tensor, " pair"]
+    ) -> Float[Tensor, " pair"]:
+        """That inner product for pairs of units."""
+        parts = zip(unit.split(AT_ONCE), other_unit.split(AT_ONCE), strict=True)
+        found = [(self.values[i] * other.values[j]).sum(dim=1) for i, j in parts]
+        return torch.cat(found) if found else torch.zeros(0)
+
+
+def token_means(groups: GroupSums, post: Moments) -> Float[Tensor, "neuron token"]:
+    """The rows of one layer in `TokenMeans`."""
+    weight = (groups.n / groups.n.sum().clamp_min(1)).sqrt()
+    mean = post.shift.double() + post.shifted_mean
+    deviation = torch.where(groups.n[:, None] > 0, groups.mean() - mean, 0.0)
+    return (deviation * weight[:, None] * inverse_root(post.variance)).T.float().contiguous()
+
+
+def token_share(
+    means: TokenMeans,
+    other_means: TokenMeans,
+    unit: Int[Tensor, " pair"],
+    other_unit: Int[Tensor, " pair"],
+    corr: Float[Tensor, " pair"],
+) -> Columns:
+    """Columns `token_share` and `corr_within_token` of pairs with these signed correlations."""
+    between = means.between(other_means, unit, other_unit)
+    own, others = (
+        1 - each.values.square().sum(dim=1)[units]
+        for each, units in ((means, unit), (other_means, other_unit))
+    )
+    within = (corr - between) * inverse_root(own * others)
+    nothing = (own < ROUNDING) | (others < ROUNDING)
+    return {
+        "token_share": np.ma.masked_invalid((between / corr).float().cpu().numpy()),
+        "corr_within_token": np.ma.masked_where(
+            nothing.cpu().numpy(), within.clamp(-1, 1).float().cpu().numpy()
+        ),
+    }

@@ -1,0 +1,248 @@
+"""The measuring half of a build: each model alone, then all together; both can be gone on with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from neurontab.errors import StoppedError
+from neurontab.measure import corpus
+from neurontab.measure.accumulator import State
+from neurontab.measure.baselines import Draws
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.family import Family, LayerFacts, Place
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.sums import Products, nothing_yet, sum_products
+from neurontab.measure.survey import LayerStatistics, Survey, begin, measure
+from neurontab.measure.token_share import TokenMeans, token_means
+from neurontab.prepare import Prepared
+from neurontab.progress import Progress
+from neurontab.tables.query import Query
+from neurontab.writing import (
+    Writer,
+    match_steps,
+    write_logit_effects,
+    write_matches,
+    write_models,
+    write_survey,
+    write_weights,
+)
+
+NEXT = "next"  # in a state: the sequence to go on with
+PRODUCTS = "products"
+SHOWN = 50  # neurons of each model whose logits are kept for every token
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How passes over the tokens are interrupted and gone on with."""
+
+    checkpoints: Checkpoints
+    stop: Callable[[], bool]
+
+    def after(self, name: str, state: Callable[[], State], following: int) -> None:
+        """Keeps the state of a pass when it is time to, or when told to stop.
+
+        Raises StoppedError in the latter case.
+        """
+        stop = self.stop()
+        if stop or self.checkpoints.due():
+            self.checkpoints.save(name, state() | {NEXT: torch.tensor(following)})
+        if stop:
+            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
+
+
+def measure_family(
+    prepared: Prepared,
+    queries: dict[str, Query],
+    folder: Path,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """Writes every measured table into a build's folder."""
+    models, text, config = prepared.models, prepared.corpus, prepared.config
+    writer = Writer(folder, prepared.run_id)
+    corpus.place(text, folder / "corpus")
+    write_models(models, text, writer)
+    survey = Survey.of(
+        text,
+        models[0].widths,
+        models[0].facts.d_vocab,
+        exported=config.activations,
+        seed=config.seed,
+    )
+    known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
+    shifts = {
+        Place(model.name, layer): known[model.name][f"shift.{layer}"].to(prepared.device)
+        for model in models
+        for layer in range(model.facts.n_layers)
+    }
+    products = _products(prepared, shifts, passes, progress)
+    family = _family(prepared, known, products, queries, writer)
+    draws = Draws(config.matching.draws, config.matching.rotation, config.seed)
+    with progress.stage("matches", match_steps(len(models)), "steps") as stage:
+        write_matches(
+            family,
+            writer,
+            k=config.matching.k,
+            n_twins=config.matching.twins,
+            draws=draws,
+            stage=stage,
+        )
+    if len(models) > 1:
+        most = _most_universal(queries, writer)
+        for model in models:
+            write_logit_effects(model, text, most.filter(model=model.name), writer)
+
+
+def _surveyed(
+    model: LanguageModel,
+    survey: Survey,
+    prepared: Prepared,
+    writer: Writer,
+    passes: Passes,
+    progress: Progress,
+) -> State:
+    """Writes the tables of one model, and returns what the matching needs of it."""
+    done = passes.checkpoints.load(f"{model.name}.done")
+    if done is not None:
+        return done
+    name = f"{model.name}.survey"
+    batch_tokens = prepared.config.batch_tokens
+    layers = begin(model, survey, batch_tokens)
+    state = passes.checkpoints.load(name)
+    first = 0
+    if state is not None:
+        first = int(state.pop(NEXT))
+        _restore(layers, state)
+    with progress.stage(f"activations {model.name}", survey.corpus.n_counted, "tokens") as stage:
+        stage.advance(survey.corpus.counted_before(first))
+        for following in measure(
+            model, survey, layers, batch_tokens=batch_tokens, first=first, advance=stage.advance
+        ):
+            passes.after(name, lambda: _state(layers), following)
+    with progress.stage(f"tables {model.name}", 2, "parts") as stage:
+        write_survey(model, layers, survey, writer)
+        stage.advance(1)
+        write_weights(model, survey.corpus, writer)
+        stage.advance(1)
+    found = _needed(layers)
+    passes.checkpoints.save(f"{model.name}.done", found)
+    passes.checkpoints.forget(name)
+    return found
+
+
+def _state(layers: list[LayerStatistics]) -> State:
+    return {
+        f"{number}.{key}": tensor
+        for number, layer in enumerate(layers)
+        for key, tensor in layer.state().items()
+    }
+
+
+def _restore(layers: list[LayerStatistics], state: State) -> None:
+    for number, layer in enumerate(layers):
+        start = f"{number}."
+        layer.restore({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
+
+
+def _needed(layers: list[LayerStatistics]) -> State:
+    """What is known of a model's neurons once all tokens have been through it."""
+    found: State = {}
+    for number, layer in enumerate(layers):
+        found |= {
+            f"shift.{number}": layer.post.shift,
+            f"shifted_mean.{number}": layer.post.shifted_mean,
+            f"variance.{number}": layer.post.variance,
+            f"token_means.{number}": token_means(layer.groups["current"], layer.post),
+        }
+    return found
+
+
+def _products(
+    prepared: Prepared, shifts: dict[Place, torch.Tensor], passes: Passes, progress: Progress
+) -> Products:
+    """Sums of products for all pairs of layers, from where they were left."""
+    text, config = prepared.corpus, prepared.config
+    products = nothing_yet(prepared.models, prepared.device)
+    state = passes.checkpoints.load(PRODUCTS)
+    first = 0
+    if state is not None:
+        first = int(state.pop(NEXT))
+        for number, pair in enumerate(products.values()):
+            for key in pair.names():
+                setattr(pair, key, state[f"{number}.{key}"].to(getattr(pair, key).device))
+
+    def everything() -> State:
+        return {
+            f"{number}.{key}": tensor
+            for number, pair in enumerate(products.values())
+            for key, tensor in pair.state().items()
+        }
+
+    with progress.stage("products", text.n_counted, "tokens") as stage:
+        stage.advance(text.counted_before(first))
+        for following in sum_products(
+            prepared.models,
+            text,
+            shifts,
+            products,
+            batch_tokens=config.batch_tokens,
+            block_tokens=config.block_tokens,
+            first=first,
+            advance=stage.advance,
+        ):
+            passes.after(PRODUCTS, everything, following)
+    return products
+
+
+def _family(
+    prepared: Prepared,
+    known: dict[str, State],
+    products: Products,
+    queries: dict[str, Query],
+    writer: Writer,
+) -> Family:
+    """What matching needs: spread of every layer, and which neurons have support enough."""
+    moments = writer.scan("activation_moments")
+    shape = queries["activation_shape"]({"activation_moments": moments}).collect()
+    rows = shape.sort("layer", "neuron").partition_by("model", "layer", as_dict=True)
+    device = prepared.device
+    layers = {
+        model.name: [
+            LayerFacts(
+                known[model.name][f"shift.{layer}"].to(device),
+                known[model.name][f"shifted_mean.{layer}"].to(device),
+                known[model.name][f"variance.{layer}"].to(device),
+                ~torch.from_numpy(rows[model.name, layer]["low_support"].to_numpy().copy()).to(
+                    device
+                ),
+            )
+            for layer in range(model.facts.n_layers)
+        ]
+        for model in prepared.models
+    }
+    means = {
+        name: TokenMeans(torch.cat([state[f"token_means.{n}"] for n in range(len(layers[name]))]))
+        for name, state in known.items()
+    }
+    gated = any(model.facts.gated for model in prepared.models)
+    return Family(layers, products, means, prepared.corpus.n_counted, two_sided=gated)
+
+
+def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.DataFrame:
+    """The neurons of each model with the highest excess correlation."""
+    frames = {name: writer.scan(name) for name in ("models", "matches", "baselines", "twins")}
+    moments = {"activation_moments": writer.scan("activation_moments")}
+    frames["activation_shape"] = queries["activation_shape"](moments)
+    ranked = queries["universality"](frames).drop_nulls("excess_corr")
+    order = ["excess_corr", "layer", "neuron"]
+    return (
+        ranked.sort(order, descending=[True, False, False])
+        .group_by("model", maintain_order=True)
+        .head(SHOWN)
+        .select("model", "layer", "neuron")
+        .collect()
+    )

@@ -1,0 +1,25 @@
+"""Columns that many tables share: keys, ranks, counts, and where definitions come from."""
+
+import polars as pl
+
+from neurontab.tables.table import Column, at_least, one_of
+
+PAPER = "Gurnee et al. 2024"
+
+MODEL = Column("model", pl.String, "Name of the model in this run.")
+LAYER = Column("layer", pl.Int32, "Layer, from 0.", check=at_least(0))
+NEURON = Column("neuron", pl.Int32, "Unit of the MLP's hidden layer, from 0.", check=at_least(0))
+NEURON_KEY = (MODEL, LAYER, NEURON)
+OTHER_MODEL = Column("other_model", pl.String, "Name of the model matched against.")
+OTHER_LAYER = Column("other_layer", pl.Int32, "Layer in the other model.", check=at_least(0))
+OTHER_NEURON = Column("other_neuron", pl.Int32, "Neuron in the other model.", check=at_least(0))
+RANK = Column("rank", pl.Int32, "1 is the strongest.", check=at_least(1))
+COUNT = Column("n", pl.Int64, "Counted positions.", unit="tokens", check=at_least(0))
+SITE = Column("site", pl.String, "pre or post.", check=one_of("pre", "post"))
+OFFSET = Column(
+    "offset",
+    pl.String,
+    "Which token groups positions: the current, the previous or the next.",
+    check=one_of("current", "previous", "next"),
+)
+TOKEN = Column("token_id", pl.Int32, "Token id.", check=at_least(0))

@@ -1,0 +1,161 @@
+"""Tables that compare neurons of a family."""
+
+import polars as pl
+
+from neurontab.tables.schemas.keys import (
+    COUNT,
+    LAYER,
+    MODEL,
+    NEURON_KEY,
+    OTHER_LAYER,
+    OTHER_MODEL,
+    OTHER_NEURON,
+    PAPER,
+    RANK,
+)
+from neurontab.tables.table import Column, Table, at_least, between, one_of
+
+CORR = Column(
+    "corr",
+    pl.Float32,
+    "Pearson correlation of post over all counted positions.",
+    f"{PAPER}, 3.1",
+    check=between(-1, 1),
+)
+
+MATCHES = Table(
+    "matches",
+    "For every neuron and other model, the neurons whose activation correlates most.",
+    keys=(*NEURON_KEY, OTHER_MODEL, RANK),
+    values=(
+        OTHER_LAYER,
+        OTHER_NEURON,
+        CORR,
+        Column(
+            "sign",
+            pl.Int32,
+            "corr is with sign times the other neuron; -1 occurs in gated models only.",
+            check=between(-1, 1),
+        ),
+        Column(
+            "reverse_rank",
+            pl.Int32,
+            "This neuron's rank among the matches of the other neuron; null beyond the last kept.",
+            nullable=True,
+            check=at_least(1),
+        ),
+        COUNT,
+        Column(
+            "certificate",
+            pl.String,
+            "How it is known that nothing better was missed.",
+            check=one_of("exact"),
+        ),
+        Column(
+            "token_share",
+            pl.Float32,
+            "Share of the covariance that is between means of the current token; below 0 or above "
+            "1 where what is left within tokens has the other sign. Rare tokens beyond the memory "
+            "count as one.",
+            "law of total covariance",
+            nullable=True,
+        ),
+        Column(
+            "corr_within_token",
+            pl.Float32,
+            "Correlation left when every position is taken less the mean of its token; null where "
+            "a neuron does not vary within tokens.",
+            "law of total covariance",
+            nullable=True,
+            check=between(-1, 1),
+        ),
+    ),
+)
+
+TWINS = Table(
+    "twins",
+    "For every neuron the neurons of the same model, itself excluded, that correlate most.",
+    keys=(*NEURON_KEY, RANK),
+    values=(
+        Column("other_layer", pl.Int32, "Layer of the twin.", check=at_least(0)),
+        Column("other_neuron", pl.Int32, "Neuron of the twin.", check=at_least(0)),
+        CORR,
+        Column(
+            "sign",
+            pl.Int32,
+            "corr is with sign times the twin; -1 occurs in gated models only.",
+            check=between(-1, 1),
+        ),
+    ),
+)
+
+ANTIMATCHES = Table(
+    "antimatches",
+    "For every neuron and other model the most negative correlation; none for gated models.",
+    keys=(*NEURON_KEY, OTHER_MODEL),
+    values=(OTHER_LAYER, OTHER_NEURON, CORR, COUNT),
+)
+
+BASELINES = Table(
+    "baselines",
+    "The best correlation of every neuron with the other model's layers after a random rotation.",
+    keys=(
+        *NEURON_KEY,
+        OTHER_MODEL,
+        Column(
+            "kind",
+            pl.String,
+            "raw rotates activations as they are, standardised after scaling to unit variance.",
+            check=one_of("raw", "standardised"),
+        ),
+        Column("draw", pl.Int32, "Number of the random rotation, from 0.", check=at_least(0)),
+    ),
+    values=(
+        Column(
+            "corr",
+            pl.Float32,
+            "Highest Pearson correlation with any rotated unit of any layer.",
+            f"{PAPER}, 3.1",
+            check=between(-1, 1),
+        ),
+        OTHER_LAYER,
+    ),
+)
+
+LAYER_SIMILARITY = Table(
+    "layer_similarity",
+    "How alike two layers of different models are as wholes.",
+    keys=(MODEL, LAYER, OTHER_MODEL, OTHER_LAYER),
+    values=(
+        Column(
+            "cka",
+            pl.Float32,
+            "Linear centred kernel alignment of post; null if a layer is constant.",
+            "Kornblith et al. 2019, eq. 4",
+            nullable=True,
+            check=between(0, 1),
+        ),
+        Column(
+            "cka_standardised",
+            pl.Float32,
+            "The same with every neuron scaled to unit variance.",
+            "Kornblith et al. 2019, eq. 4",
+            nullable=True,
+            check=between(0, 1),
+        ),
+        Column(
+            "mean_max_corr",
+            pl.Float32,
+            "Mean over the layer's neurons of the best correlation within the other layer.",
+            nullable=True,
+            check=between(-1, 1),
+        ),
+        Column(
+            "n_constant",
+            pl.Int64,
+            "Neurons of the layer left out for low support.",
+            unit="neurons",
+            check=at_least(0),
+        ),
+    ),
+)

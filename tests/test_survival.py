@@ -1,0 +1,156 @@
+"""A build that is killed, stopped, or robbed of its disk goes on and ends with the same bytes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from conftest import Built
+
+from neurontab import suite
+from neurontab.building import build
+from neurontab.config import BuildConfig, resolve
+from neurontab.errors import FileError, StoppedError
+from neurontab.manifest import Manifest
+from neurontab.run import Run
+
+
+def settings_of(folder: Path, text: Path) -> BuildConfig:
+    """A build of two tiny models whose state is kept after every batch."""
+    models = [tiny.save(tiny.model(seed), folder / f"m{seed}") for seed in range(2)]
+    return resolve(
+        models=list(map(str, models)),
+        corpus=[str(text)],
+        tokens="all",
+        batch_tokens=512,
+        block_tokens=1_024,
+        checkpoint_seconds=0.0,
+    )
+
+
+@pytest.fixture
+def undisturbed(tmp_path: Path, text: Path) -> Manifest:
+    """What the same build says of itself when nothing happens to it."""
+    return build(settings_of(tmp_path, text), tmp_path / "undisturbed").manifest
+
+
+def assert_same(run: Run, expected: Manifest) -> None:
+    """The same bytes of every table, and of every other file."""
+    assert run.manifest.tables == expected.tables
+    assert run.manifest.files == expected.files
+    assert [path.name for path in (run.folder / "state").iterdir()] == ["lock"]
+
+
+def test_a_build_survives_fifty_kills_at_random_instants(tmp_path: Path) -> None:
+    script = Path(__file__).parent / "killed.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), "50"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "50 kills, the same bytes"
+    hit = {word for line in lines[:-1] for word in line.split(":")[1].split()}
+    assert hit & {"m0.survey", "m1.survey"}
+    assert "m0.done" in hit
+
+
+@pytest.mark.parametrize("batches", [0, 5, 12])
+def test_a_build_told_to_stop_finishes_its_batch_and_goes_on_later(
+    tmp_path: Path, text: Path, undisturbed: Manifest, batches: int
+) -> None:
+    left = batches
+
+    def stop() -> bool:
+        nonlocal left
+        left -= 1
+        return left < 0
+
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    with pytest.raises(StoppedError, match=r"is kept.\nRun it again to go on") as stopped:
+        build(settings, folder, stop=stop)
+    assert stopped.value.exit_code == 75
+    assert list((folder / "state" / "checkpoints").glob("*.state"))
+    assert_same(build(settings, folder), undisturbed)
+
+
+@pytest.mark.parametrize("harm", ["torn", "flipped", "gone", "empty"])
+def test_a_state_that_is_damaged_is_not_believed(
+    tmp_path: Path, text: Path, undisturbed: Manifest, harm: str
+) -> None:
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    asked = iter([False] * 8 + [True])
+    with pytest.raises(StoppedError):
+        build(settings, folder, stop=lambda: next(asked))
+    states = list((folder / "state" / "checkpoints").glob("*.state"))
+    assert {path.name.rsplit(".", 2)[0] for path in states} == {"m0.done", "m1.survey"}
+    for path in states:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        half = content[: len(content) // 2]
+        harmed: dict[str, bytes] = {"flipped": bytes(content), "torn": bytes(half)}
+        path.write_bytes(harmed.get(harm, b""))
+        if harm == "gone":
+            path.unlink()
+    assert_same(build(settings, folder), undisturbed)
+
+
+@pytest.mark.parametrize("writes", [0, 20, 60])
+def test_a_full_disk_stops_a_build_that_goes_on_when_there_is_room(
+    tmp_path: Path,
+    text: Path,
+    undisturbed: Manifest,
+    writes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    synced = os.fsync
+    left = writes
+
+    def full(handle: int) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(28, "No space left on device")
+        synced(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FileError, match="No space left on device"):
+            build(settings, folder)
+    assert_same(build(settings, folder), undisturbed)
+
+
+def test_a_stopped_process_says_so_and_exits_with_75(tmp_path: Path) -> None:
+    words = ["build", "-m", str(suite.models()[0]), "--corpus", str(suite.CORPUS)]
+    words += ["--tokens", "60k", "-o", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "neurontab.cli", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("activations"):
+                process.send_signal(signal.SIGTERM)
+                break
+        said = process.stderr.read()
+    assert process.returncode == 75
+    assert said.splitlines() == [
+        "StoppedError: Stopped; what was measured is kept.",
+        "Run it again to go on.",
+    ]
+
+
+def test_nothing_is_asked_of_the_network(
+    built: Built, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert len(built(text, a=tiny.model(0)).neurons.collect()) == 48
