@@ -64,9 +64,10 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def of_kind(kind: str) -> Model:
+def of_kind(kind: str, *, tied: bool = False) -> Model:
     """A random model of an architecture, no norm or bias of which is at its initial value."""
     settings: dict[str, Any] = {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 0}
+    settings["tie_word_embeddings"] = tied
     if kind != "gpt2":
         settings |= {"num_attention_heads": 2, "max_position_embeddings": 32}
     if kind in ("llama", "mistral", "qwen2"):

@@ -85,6 +85,44 @@ def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path, kind:
             assert torch.allclose(ours.w_gate.T.float(), theirs.W_gate, atol=1e-6)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("kind", tiny.SHAPES)
+def test_vocabulary_and_heads_are_folded_as_transformer_lens_folds_them(
+    tmp_path: Path, kind: str, tied: bool
+) -> None:
+    folder = tiny.save(tiny.of_kind(kind, tied=tied), tmp_path / kind)
+    model = loaded(folder)
+    assert model.facts.tied == tied
+    bridge = TransformerBridge.boot_transformers(str(folder), device="cpu")
+    bridge.enable_compatibility_mode(disable_warnings=True)
+    read = bridge.unembed.W_U.T.double()
+    assert torch.allclose(model.unembedding(), read - read.mean(dim=0), atol=1e-5)
+    assert torch.allclose(model.embedding().float(), bridge.embed.W_E, atol=1e-5)
+    for layer in range(2):
+        ours, theirs = model.heads(layer), bridge.blocks[layer].attn
+        repeats = model.facts.n_heads // len(theirs.W_K)
+        assert torch.allclose(ours.query.float(), theirs.W_Q, atol=1e-5)
+        assert torch.allclose(ours.key.float(), theirs.W_K.repeat_interleave(repeats, 0), atol=1e-5)
+        values = ours.value @ ours.out
+        expected = theirs.W_V.repeat_interleave(repeats, 0).double() @ theirs.W_O.double()
+        assert torch.allclose(values, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", tiny.SHAPES)
+def test_the_key_at_bos_is_what_the_head_computes_there(tmp_path: Path, kind: str) -> None:
+    model = loaded(tiny.save(tiny.of_kind(kind), tmp_path / kind))
+    seen: dict[int, torch.Tensor] = {}
+    hooks = [
+        (f"blocks.{layer}.attn.hook_k", lambda keys, hook, n=layer: seen.__setitem__(n, keys))
+        for layer in range(2)
+    ]
+    model.bridge.run_with_hooks(torch.tensor([[0, 7, 9]]), fwd_hooks=hooks)
+    for layer in range(2):
+        keys = seen[layer].reshape(1, 3, -1, 8)[0, 0].double()
+        found = model.heads(layer).key_at_bos
+        assert torch.allclose(found[:: len(found) // len(keys)], keys, atol=1e-6)
+
+
 @pytest.mark.parametrize("architecture", [["GemmaForCausalLM"], ["LlavaModel"], None, []])
 def test_an_architecture_that_nobody_has_checked_is_refused(
     tmp_path: Path, architecture: list[str] | None
