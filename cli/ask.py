@@ -51,7 +51,10 @@ def query(
 
         print_frame(answer, limit=limit or len(answer))
     elif output is None:
-        sys.stdout.buffer.write(encoded(answer, wanted))
+        content = encoded(answer, wanted)
+        if sys.stdout.isatty() and wanted not in (Format.PARQUET, Format.ARROW):
+            content = printable(content.decode()).encode()
+        sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     else:
         from neurontab.files import write_whole

@@ -156,7 +156,7 @@ def _needed(layers: list[LayerStatistics]) -> State:
             f"shift.{number}": layer.post.shift,
             f"shifted_mean.{number}": layer.post.shifted_mean,
             f"variance.{number}": layer.post.variance,
-            f"token_means.{number}": token_means(layer.groups["current"], layer.post),
+            f"token_means.{number}": token_means(layer.tokens["current"], layer.post),
         }
     return found
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from neurontab import suite
@@ -77,6 +78,8 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
         context=text.context,
         draws=matching.draws,
         kept=matching.k,
+        types=len(np.unique(tokens.tokens)),
+        exported=config.activations,
         device=device,
     )
     identities = {f"model {model.name}": model.identity for model in models}

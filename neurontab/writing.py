@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from shutil import disk_usage
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import torch
 
+from neurontab.errors import FileError
 from neurontab.files import write_whole
 from neurontab.measure.baselines import Draws, baselines
 from neurontab.measure.chosen import Chosen
@@ -44,6 +46,7 @@ from neurontab.tables.schemas import activations, matches, models, weights
 from neurontab.tables.table import Table
 
 T = TypeVar("T")
+COMPRESSED = 4  # a table in memory over its files, at the least
 Keyed = tuple[Mapping[str, object], Columns]  # keys that all rows share, and the rest
 
 
@@ -60,7 +63,15 @@ class Writer:
         self.write_frame(table, part, found)
 
     def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
-        """One part, from a frame."""
+        """One part, from a frame. Raises FileError when there is clearly no room for it."""
+        needed = found.estimated_size() // COMPRESSED
+        free = disk_usage(self.folder).free
+        if needed > free:
+            raise FileError(
+                f"Table {table.name!r} needs about {needed / 2**20:,.0f} MiB, "
+                f"{free / 2**20:,.0f} MiB are free at {self.folder}.\n"
+                "Make room, then run it again to go on."
+            )
         store.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
 
     def scan(self, name: str) -> pl.LazyFrame:
@@ -113,7 +124,7 @@ def write_survey(
         (activations.POSITION_GROUPS, "position"),
         (activations.SOURCE_GROUPS, "source"),
     ):
-        rows = [group_rows(each.groups[key]) for each in layers]
+        rows = [group_rows(each.places[key]) for each in layers]
         for columns in rows:
             group = columns.pop("group")
             names = np.array(survey.corpus.sources, dtype=object)

@@ -132,10 +132,9 @@ def test_histograms_count_every_position_where_its_value_lies(known: Known) -> N
         for neuron in range(WIDTH):
             mine = found.filter(site=site, neuron=neuron)
             assert mine["n"].sum() == len(known.counted)
-            middle = (mine["lower"] + mine["upper"]) / 2
-            width = (mine["upper"] - mine["lower"]).max()
-            mean = (middle * mine["n"]).sum() / mine["n"].sum()
-            assert mean == pytest.approx(seen[:, neuron].mean(), abs=width)
+            lower, upper, n = (mine[name].to_numpy() for name in ("lower", "upper", "n"))
+            mean = ((lower + upper) / 2 * n).sum() / n.sum()
+            assert mean == pytest.approx(seen[:, neuron].mean(), abs=(upper - lower).max())
 
 
 def test_exported_activations_are_those_of_the_tokens_beside_them(known: Known) -> None:
@@ -165,7 +164,7 @@ def test_tokens_beyond_the_memory_share_one_group(
     known: Known, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With room for ten tokens, the ten most frequent keep groups; shares are a lower bound."""
-    monkeypatch.setattr("neurontab.measure.survey.GROUP_MEMORY", 16 * 3 * WIDTH * 10)
+    monkeypatch.setattr("neurontab.measure.survey.GROUP_MEMORY", 12 * 3 * WIDTH * 10)
     about = known.run.manifest.config
     settings = resolve(models=about["models"], corpus=about["corpus"], tokens="all", activations=0)
     run = build(settings, tmp_path / "run")

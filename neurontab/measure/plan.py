@@ -10,9 +10,12 @@ import torch
 
 from neurontab.errors import RunError
 from neurontab.measure.models import ModelFacts
+from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 
 FREE_SHARE = 0.6  # of what is free may be used
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
+KEPT_BYTES = 3 * 20 * 33 * 4 + 800  # a neuron: contexts, histograms, power sums
+TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
 
 
@@ -36,7 +39,7 @@ class Plan:
             f"neurons  {sum(self.neurons.values()):,} ({each})",
             f"pairs    {self.pairs} of models, matched in both directions",
             f"tokens   {self.tokens:,} counted",
-            f"FLOP     {self.run_flop:.1e} to run the models, {self.match_flop:.1e} to match",
+            f"FLOP     2 × {self.run_flop:.1e} to run the models, {self.match_flop:.1e} to match",
             f"memory   {self.memory / 2**30:.1f} GiB",
             f"disk     {self.disk / 2**20:,.0f} MiB",
             f"time     about {self._time()}",
@@ -71,9 +74,14 @@ def plan(
     context: int,
     draws: int,
     kept: int,
+    types: int,
+    exported: int,
     device: torch.device,
 ) -> Plan:
-    """The plan for a family over so many tokens; `kept` rows a neuron and other model."""
+    """The plan for a family over so many tokens of so many types.
+
+    `kept` are rows a neuron and other model, `exported` the positions with all activations.
+    """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     total = sum(neurons.values())
     products = (total**2 + sum(facts.n_layers * facts.d_mlp**2 for facts in models)) / 2
@@ -88,6 +96,16 @@ def plan(
     widest = max(facts.d_mlp for facts in models)
     weights = [_flop_a_token(facts) // 2 + facts.d_vocab * facts.d_model for facts in models]
     speed = measured_speed(device)
+    largest = max(neurons.values())
+    groups = [groups_within(types, n) + 1 for n in neurons.values()]
+    alone = max(
+        n * (BYTES_A_GROUP * (len(OFFSETS) * g + context) + 8 * exported + KEPT_BYTES)
+        for n, g in zip(neurons.values(), groups, strict=True)
+    )
+    means = sum(4 * n * g for n, g in zip(neurons.values(), groups, strict=True))
+    together = int(8 * products + 4 * block_tokens * total) + 8 * widest * (
+        2 * largest + draws * widest
+    )
     return Plan(
         neurons=neurons,
         pairs=len(models) * (len(models) - 1) // 2,
@@ -96,11 +114,14 @@ def plan(
         match_flop=match_flop,
         memory=PROCESS
         + 4 * (sum(weights) + max(weights))  # one of them twice, while it is checked
-        + int(8 * products + 4 * block_tokens * total)
         + 4 * batch_tokens * context * max(facts.n_layers * facts.n_heads for facts in models)
-        + 8 * widest * (2 * max(neurons.values()) + draws * widest),
-        disk=int(total * (others * (kept + 2 * draws) * 12 + 800) + 4 * tokens),
-        seconds=run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
+        + means
+        + max(alone, together),
+        disk=int(
+            total * (others * (kept + 2 * draws) * 12 + 8 * exported + TABLE_BYTES + 4 * context)
+            + 8 * tokens
+        ),
+        seconds=2 * run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from neurontab.measure.columns import Columns
-from neurontab.measure.groups import GroupSums
+from neurontab.measure.groups import ActiveSums, TokenSums
 from neurontab.measure.moments import Moments
 from neurontab.measure.pairs import inverse_root
 from neurontab.measure.survey import OFFSETS, LayerStatistics, Survey
@@ -16,10 +16,10 @@ POSITIONS = 2_048  # that have sums of their own
 def token_responses(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]]:
     """Offset and rows of table `token_response`, without the keys that all rows share."""
     ids = survey.grouped_tokens.numpy()
-    return [(name, _strongest(layer.groups[name], layer.post, ids)) for name in OFFSETS]
+    return [(name, _strongest(layer.tokens[name], layer.post, ids)) for name in OFFSETS]
 
 
-def group_rows(groups: GroupSums, most: int = POSITIONS) -> Columns:
+def group_rows(groups: ActiveSums, most: int = POSITIONS) -> Columns:
     """Neuron, group, n, sum and n_active of every group that has any position."""
     present = (groups.n > 0).nonzero()[:, 0]
     present = present[present < most]
@@ -33,7 +33,7 @@ def group_rows(groups: GroupSums, most: int = POSITIONS) -> Columns:
     }
 
 
-def _strongest(groups: GroupSums, post: Moments, ids: np.ndarray) -> Columns:
+def _strongest(groups: TokenSums, post: Moments, ids: np.ndarray) -> Columns:
     n = groups.n[:-1]  # the last group is of all tokens without one of their own
     mean = groups.mean()[:-1]
     overall = post.shift.double() + post.shifted_mean

@@ -14,13 +14,13 @@ from neurontab.measure.accumulator import Accumulator, State
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.extremes import Extremes
-from neurontab.measure.groups import Grouping, GroupSums
+from neurontab.measure.groups import ActiveSums, Grouping, TokenSums
 from neurontab.measure.moments import Moments
 from neurontab.measure.stream import Batch, Range, Rows, Runs, batches, first_ranges, stream
 
 OFFSETS = {"previous": -1, "current": 0, "next": 1}  # where a grouping token stands
-GROUP_MEMORY = 4 * 2**30  # bytes for the sums by token of one model
-BYTES_A_GROUP = 16  # and neuron
+GROUP_MEMORY = 3 * 2**30  # bytes for the sums by token of one model
+BYTES_A_GROUP = 12  # and neuron
 
 
 @runtime_checkable
@@ -48,8 +48,8 @@ class Survey:
     ) -> "Survey":
         """Fits the groups of tokens to the memory, the frequent ones first, and draws places."""
         counts = torch.from_numpy(corpus.token_counts(d_vocab))
-        room = GROUP_MEMORY // (BYTES_A_GROUP * len(OFFSETS) * sum(widths))
-        often = counts.argsort(descending=True, stable=True)[: min(room, int((counts > 0).sum()))]
+        room = groups_within(int((counts > 0).sum()), sum(widths))
+        often = counts.argsort(descending=True, stable=True)[:room]
         grouped = often.sort().values
         group_of = torch.full((d_vocab,), len(grouped))
         group_of[grouped] = torch.arange(len(grouped))
@@ -80,12 +80,8 @@ class Survey:
         }
 
     def sizes(self) -> dict[str, int]:
-        """Groups of each grouping."""
-        tokens = len(self.grouped_tokens) + 1
-        return dict.fromkeys(OFFSETS, tokens) | {
-            "position": self.corpus.tokens.shape[1],
-            "source": len(self.corpus.sources),
-        }
+        """Groups of each grouping that is not by token."""
+        return {"position": self.corpus.tokens.shape[1], "source": len(self.corpus.sources)}
 
     @property
     def windows(self) -> Int[Tensor, " place"]:
@@ -97,13 +93,20 @@ class Survey:
         return torch.tensor(sorted(set(found.tolist())), dtype=torch.int64)
 
 
+def groups_within(types: int, neurons: int) -> int:
+    """How many types of token can have sums of their own in the memory for them."""
+    return min(types, GROUP_MEMORY // (BYTES_A_GROUP * len(OFFSETS) * neurons))
+
+
 class LayerStatistics:
     """All that is added up for one layer."""
 
     def __init__(self, survey: Survey, pre: Range, post: Range) -> None:
         neurons, device = len(pre.mean), pre.mean.device
         self.pre, self.post = Moments(pre), Moments(post)
-        self.groups = {n: GroupSums(g, neurons, device) for n, g in survey.sizes().items()}
+        tokens = len(survey.grouped_tokens) + 1
+        self.tokens = {offset: TokenSums(tokens, neurons, device) for offset in OFFSETS}
+        self.places = {n: ActiveSums(g, neurons, device) for n, g in survey.sizes().items()}
         self.top, self.bottom = Extremes(neurons, 1), Extremes(neurons, -1)
         self.sample = Chosen(survey.windows, neurons)
         self.exported = {site: Chosen(survey.exported, neurons) for site in ("pre", "post")}
@@ -112,8 +115,8 @@ class LayerStatistics:
         """Counts some more sequences."""
         self.pre.add(pre, batch.counted_rows)
         self.post.add(post, batch.counted_rows)
-        for name, grouping in groupings.items():
-            self.groups[name].add(post, grouping)
+        for name, sums in (*self.tokens.items(), *self.places.items()):
+            sums.add(post, groupings[name])
         self.top.add(post, batch)
         self.bottom.add(post, batch)
         self.sample.add(post, batch.first_place)
@@ -125,7 +128,8 @@ class LayerStatistics:
         return {
             "pre": self.pre,
             "post": self.post,
-            **{f"groups.{name}": sums for name, sums in self.groups.items()},
+            **{f"tokens.{offset}": sums for offset, sums in self.tokens.items()},
+            **{f"places.{name}": sums for name, sums in self.places.items()},
             "top": self.top,
             "bottom": self.bottom,
             "sample": self.sample,

@@ -190,6 +190,25 @@ def test_a_damaged_table_is_named_by_every_command(own: Run, words: list[str]) -
     assert "is damaged" in done.stderr
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "markdown", "table"])
+def test_no_format_can_steer_a_terminal(
+    family: Run, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    sql = "SELECT 'a\x1b[31mb\x9bc' AS text FROM models LIMIT 1"
+    raw = call("query", sql, "-r", family.folder, "--format", form).stdout
+    assert ("\x1b" in raw) == (form == "csv")
+    leader, follower = os.openpty()
+    with os.fdopen(leader, "rb") as screen, os.fdopen(follower, "w") as terminal:
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", terminal)
+            patch.setenv("NO_COLOR", "1")
+            app(["query", sql, "-r", str(family.folder), "--format", form], standalone_mode=False)
+            terminal.flush()
+        shown = os.read(screen.fileno(), 10_000)
+    assert b"\x1b[31m" not in shown
+    assert b"\xc2\x9b" not in shown
+
+
 def test_a_name_in_a_table_s_head_cannot_steer_the_terminal(family: Run) -> None:
     shown = call("query", 'SELECT 1 AS "\x1b[31mred" FROM models LIMIT 1', "-r", family.folder)
     assert "\x1b" not in shown.stdout

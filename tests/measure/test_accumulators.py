@@ -14,7 +14,7 @@ from neurontab.loops import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.extremes import Extremes
-from neurontab.measure.groups import Grouping, GroupSums
+from neurontab.measure.groups import ActiveSums, Grouping, GroupSums, TokenSums
 from neurontab.measure.moments import BINS, Moments
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.stream import Batch, Range
@@ -97,16 +97,17 @@ def histogram_of_all() -> Answer:
     return {"counts": np.stack(columns)}
 
 
-def groups_in_float64() -> Answer:
+def groups_in_float64(*names: str) -> Answer:
     """Group by group."""
     exact, group = VALUES.double().numpy()[ROWS], TOKENS.ravel().numpy()[ROWS]
     members = [exact[group == g] for g in range(1, GROUPS)]
-    return {
+    every = {
         "n": np.array([len(each) for each in members]),
         "sums": np.stack([each.sum(axis=0) for each in members]),
         "active": np.stack([(each > 0).sum(axis=0) for each in members]),
         "highest": np.stack([each.max(axis=0) for each in members]),
     }
+    return {name: every[name] for name in names}
 
 
 def contexts_by_sorting(sign: int) -> Answer:
@@ -177,11 +178,17 @@ CASES = {
         answer=lambda moments: {"counts": moments.counts.numpy()},
         obvious=histogram_of_all,
     ),
-    "groups": Case(
-        new=lambda: GroupSums(GROUPS, 6, torch.device("cpu")),
+    "by token": Case(
+        new=lambda: TokenSums(GROUPS, 6, torch.device("cpu")),
         give=lambda sums, part: sums.add(rows_of(part), grouping(part)),
         answer=lambda sums: {name: each[1:].numpy() for name, each in sums.state().items()},
-        obvious=groups_in_float64,
+        obvious=lambda: groups_in_float64("n", "sums", "highest"),
+    ),
+    "by place": Case(
+        new=lambda: ActiveSums(GROUPS, 6, torch.device("cpu")),
+        give=lambda sums, part: sums.add(rows_of(part), grouping(part)),
+        answer=lambda sums: {name: each[1:].numpy() for name, each in sums.state().items()},
+        obvious=lambda: groups_in_float64("n", "sums", "active"),
     ),
     "top": Case(
         new=lambda: Extremes(6, 1),
@@ -229,7 +236,7 @@ def kinds(base: type[Accumulator] = Accumulator) -> set[type[Accumulator]]:
 
 
 def test_every_kind_of_accumulator_is_held_to_the_contract() -> None:
-    assert {type(case.new()) for case in CASES.values()} == kinds()
+    assert {type(case.new()) for case in CASES.values()} == kinds() - {GroupSums}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -275,13 +282,15 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
     loops.add(VALUES, torch.from_numpy(ROWS))
     tensors.n += len(ROWS)
     tensors.add_tensors(VALUES[ROWS])
-    group_loops = GroupSums(GROUPS, 6, torch.device("cpu"))
-    group_tensors = GroupSums(GROUPS, 6, torch.device("cpu"))
+    pairs: list[tuple[Accumulator, Accumulator]] = [(loops, tensors)]
     every = grouping(batch(0, SEQUENCES))
-    group_loops.add(VALUES, every)
-    group_tensors.n.copy_(group_loops.n)
-    group_tensors.add_tensors(VALUES[every.rows], every.groups)
-    for one, other in ((loops, tensors), (group_loops, group_tensors)):
+    for kind in (TokenSums, ActiveSums):
+        by_loops, by_tensors = (kind(GROUPS, 6, torch.device("cpu")) for _ in range(2))
+        by_loops.add(VALUES, every)
+        by_tensors.n.copy_(by_loops.n)
+        by_tensors.add_tensors(VALUES[every.rows], every.groups)
+        pairs.append((by_loops, by_tensors))
+    for one, other in pairs:
         for key, tensor in one.state().items():
             assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key
 

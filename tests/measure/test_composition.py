@@ -47,8 +47,8 @@ def test_neighbours_are_the_ends_of_the_sorted_cosines() -> None:
         ordered = np.sort(cosine if side == "bottom" else -cosine, axis=1)[:, :NEIGHBOURS]
         expected = ordered if side == "bottom" else -ordered
         assert found["cosine"].reshape(-1, NEIGHBOURS) == pytest.approx(expected, abs=1e-6)
-        mine = found["layer"] * WIDTH + found["neuron"]
-        theirs = found["other_layer"] * WIDTH + found["other_neuron"]
+        mine = np.add(WIDTH * found["layer"].astype(int), found["neuron"])
+        theirs = np.add(WIDTH * found["other_layer"].astype(int), found["other_neuron"])
         assert found["cosine"] == pytest.approx(cosine[mine, theirs], abs=1e-6)
         seen.add((relation, side))
     assert len(seen) == 8
@@ -62,7 +62,7 @@ def score(vector: torch.Tensor, matrix: torch.Tensor) -> float:
 @pytest.mark.parametrize("parallel", [False, True])
 def test_head_scores_are_those_of_each_pair_in_causal_order(parallel: bool) -> None:
     found = head_scores(LAYERS, ATTENTION, parallel=parallel)
-    kept = {name: np.ma.filled(found[name].astype(float), np.nan) for name in found}  # type: ignore[no-untyped-call]
+    kept = {name: np.ma.filled(found[name].astype(float), np.nan) for name in found}
     names = ("bos_score", "k_comp", "q_comp", "v_comp", "o_comp")
     for row in range(len(kept["layer"])):
         layer, neuron, head_layer, head = (

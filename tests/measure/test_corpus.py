@@ -135,6 +135,9 @@ def bad(tmp_path: Path, name: str, content: bytes) -> Path:
             b'{"text": "w1 \\ud800"}',
             r"line 1: character 3 of .text. is half of a surrogate",
         ),
+        ("deep.jsonl", b"[" * 100_000, r"deep.jsonl, line 1: not JSON"),
+        ("kind.jsonl", b'{"text": "w1", "source": 3}', r"line 1: field 'source' holds no string"),
+        ("place.jsonl", b'{"text": "w1", "path": "\\ud800"}', r"character 0 of 'path' is half"),
         ("torn.parquet", b"PAR1 no parquet", r"torn.parquet is not a Parquet file"),
         ("empty.txt", b"", r"0 tokens.* at least 1,000"),
         ("tiny.txt", b"w1 w2 w3", r"3 tokens.* at least 1,000 are needed.\nName more text"),
@@ -159,6 +162,11 @@ def test_what_is_not_there_and_what_is_too_little_is_said(sources: Path, tmp_pat
     pq.write_table(pa.table({"body": ["w1"]}), no_text)
     with pytest.raises(CorpusError, match="has no column 'text'; it has body"):
         prepared(plan(no_text))
+    dated = tmp_path / "dated.parquet"
+    times = pa.array([2**50], pa.timestamp("ms"))
+    pq.write_table(pa.table({"text": ["w1"], "source": times}), dated)
+    with pytest.raises(CorpusError, match="column 'source' holds no strings"):
+        prepared(plan(dated))
 
 
 def test_a_damaged_cache_is_made_again(sources: Path) -> None:
@@ -193,6 +201,26 @@ def test_a_text_is_read_once_and_only_as_what_it_is(tmp_path: Path) -> None:
         corpus_files(("",))
     with pytest.raises(CorpusError, match=r"some.json is JSON.*\nWrite a document a line"):
         corpus_files((str(bad(tmp_path, "some.json", b"[]")),))
+
+
+def test_text_that_changes_while_it_is_read_is_not_kept(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, path = plan(sources, seed=77), sources / "one" / "0.txt"
+    digest, before = corpus.digest_of(planned, TOKENIZER), path.read_text()
+    path.write_text(before.replace("w1", "w2"))
+    with pytest.raises(CorpusError, match=r"changed while it was read.\nBuild again"):
+        corpus.prepare(planned, TOKENIZER, digest, Silent())
+    path.write_text(before)
+    found = corpus.prepare(planned, TOKENIZER, digest, Silent())
+    assert np.bincount(found.tokens.ravel())[3] > np.bincount(found.tokens.ravel())[4]
+
+
+def test_the_same_text_under_another_name_is_the_same_text(tmp_path: Path) -> None:
+    one = bad(tmp_path, "one.txt", b"w1 w2")
+    (tmp_path / "two.txt").hardlink_to(one)
+    with pytest.raises(CorpusError, match=r"two.txt is named twice"):
+        corpus_files((str(tmp_path),))
 
 
 def test_a_folder_that_cannot_be_looked_through_is_named(

@@ -237,6 +237,19 @@ def test_a_model_s_identity_is_of_the_files_that_are_loaded(tmp_path: Path) -> N
         loaded(folder)
 
 
+def test_weights_that_come_from_elsewhere_are_refused(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.model(0), tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    other = config | {"transformers_weights": "other.safetensors"}
+    (folder / "config.json").write_text(json.dumps(other))
+    with pytest.raises(ModelError, match=r"names weights of its own, 'other.safetensors'"):
+        loaded(folder)
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="holds an adapter"):
+        loaded(folder)
+
+
 @pytest.mark.parametrize("change", [{"n_layer": 0}, {"n_layer": -1}, {"n_inner": 0}])
 def test_a_model_without_neurons_is_refused(tmp_path: Path, change: dict[str, int]) -> None:
     folder = tiny.save(tiny.model(0), tmp_path / "m")

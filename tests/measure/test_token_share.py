@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurontab.measure.groups import Grouping, GroupSums
+from neurontab.measure.groups import Grouping, TokenSums
 from neurontab.measure.moments import Moments
 from neurontab.measure.stream import Range
 from neurontab.measure.token_share import TokenMeans, token_means, token_share
@@ -32,7 +32,7 @@ def means_of(values: torch.Tensor) -> TokenMeans:
     first = Range(values[:50].mean(dim=0), values[:50].amin(dim=0), values[:50].amax(dim=0))
     moments = Moments(first)
     moments.add(values, torch.arange(N))
-    groups = GroupSums(TOKENS + 1, values.shape[1], torch.device("cpu"))
+    groups = TokenSums(TOKENS + 1, values.shape[1], torch.device("cpu"))
     groups.add(values, Grouping.of(TOKEN))
     return TokenMeans(token_means(groups, moments))
 
