@@ -79,47 +79,51 @@ def add_moments(
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def add_sums_and_highest(
+def add_sums(
     values: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
     sums: npt.NDArray[np.float64],
-    highest: npt.NDArray[np.float32],
 ) -> None:
     """Adds every row to its group; rows of one group follow each other and stay in the cache."""
-    neurons = values.shape[1]
-    for chunk in prange((neurons + WIDE - 1) // WIDE):
-        begin, end = chunk * WIDE, min(neurons, (chunk + 1) * WIDE)
+    for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
         for member in range(len(rows)):
-            here = values[rows[member], begin:end]
-            total = sums[groups[member], begin:end]
-            most = highest[groups[member], begin:end]
+            here, kept = values[rows[member], begin:end], sums[groups[member], begin:end]
             for j in range(end - begin):
-                total[j] += here[j]
-            for j in range(end - begin):
-                most[j] = max(most[j], here[j])
+                kept[j] += here[j]
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def add_sums_and_active(
+def add_highest(
     values: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
-    sums: npt.NDArray[np.float64],
+    highest: npt.NDArray[np.float32],
+) -> None:
+    """Keeps the highest value of every group."""
+    for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
+        for member in range(len(rows)):
+            here, kept = values[rows[member], begin:end], highest[groups[member], begin:end]
+            for j in range(end - begin):
+                kept[j] = max(kept[j], here[j])
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_active(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
     active: npt.NDArray[np.int32],
 ) -> None:
-    """The same, counting values above 0 instead of keeping the highest."""
-    neurons = values.shape[1]
-    for chunk in prange((neurons + WIDE - 1) // WIDE):
-        begin, end = chunk * WIDE, min(neurons, (chunk + 1) * WIDE)
+    """Counts the values above 0 of every group."""
+    for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
         for member in range(len(rows)):
-            here = values[rows[member], begin:end]
-            total = sums[groups[member], begin:end]
-            above = active[groups[member], begin:end]
+            here, kept = values[rows[member], begin:end], active[groups[member], begin:end]
             for j in range(end - begin):
-                total[j] += here[j]
-            for j in range(end - begin):
-                above[j] += np.int32(here[j] > 0)
+                kept[j] += np.int32(here[j] > 0)
 
 
 @njit(parallel=True, cache=True, nogil=True)

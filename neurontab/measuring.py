@@ -20,15 +20,11 @@ from neurontab.measure.token_share import TokenMeans, token_means
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
-from neurontab.writing import (
-    Writer,
-    match_steps,
-    write_logit_effects,
-    write_matches,
-    write_models,
-    write_survey,
-    write_weights,
-)
+from neurontab.writing.activations import write_survey
+from neurontab.writing.matches import match_steps, write_matches
+from neurontab.writing.models import write_models
+from neurontab.writing.weights import write_logit_effects, write_weights
+from neurontab.writing.writer import Writer
 
 NEXT = "next"  # in a state: the sequence to go on with
 PRODUCTS = "products"

@@ -1,0 +1,1 @@
+"""Measured columns become tables: keys are added, parts are written."""

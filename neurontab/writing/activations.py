@@ -1,0 +1,95 @@
+"""The tables and files that come of running one model over the text."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from neurontab.files import write_whole
+from neurontab.measure.chosen import Chosen
+from neurontab.measure.columns import with_keys
+from neurontab.measure.contexts import contexts
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.responses import group_rows, token_responses
+from neurontab.measure.stream import at_bos
+from neurontab.measure.survey import LayerStatistics, Survey
+from neurontab.tables.schemas import activations
+from neurontab.writing.writer import Keyed, Writer, by_layer
+
+
+def write_survey(
+    model: LanguageModel, layers: Sequence[LayerStatistics], survey: Survey, writer: Writer
+) -> None:
+    """The tables that come of running one model over the text."""
+    name, here = model.name, {"model": model.name}
+    at_start = at_bos(model, model.bos)
+    moments: list[Keyed] = []
+    for layer, each in enumerate(layers):
+        pre = each.pre.result() | each.pre.standing_of(at_start[layer], "bos")
+        moments.append((here | {"site": "pre"}, with_keys(pre, layer)))
+        moments.append((here | {"site": "post"}, with_keys(each.post.result(), layer)))
+    writer.write(activations.ACTIVATION_MOMENTS, name, *moments)
+    writer.write(
+        activations.ACTIVATION_HISTOGRAMS,
+        name,
+        *(
+            (here | {"layer": layer, "site": site}, moments.histogram())
+            for layer, each in enumerate(layers)
+            for site, moments in (("pre", each.pre), ("post", each.post))
+        ),
+    )
+    writer.write(
+        activations.TOKEN_RESPONSE,
+        name,
+        *by_layer(here, "offset", layers, lambda each: token_responses(each, survey)),
+    )
+    writer.write(
+        activations.EXAMPLES,
+        name,
+        *by_layer(here, "side", layers, lambda each: contexts(each, survey)),
+    )
+    for table, key in (
+        (activations.POSITION_GROUPS, "position"),
+        (activations.SOURCE_GROUPS, "source"),
+    ):
+        rows = [group_rows(each.places[key]) for each in layers]
+        for columns in rows:
+            group = columns.pop("group")
+            names = np.array(survey.corpus.sources, dtype=object)
+            columns[key] = group if key == "position" else names[group]
+        writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
+    _write_activations(model, layers, survey, writer.folder / "activations" / name)
+
+
+def _write_activations(
+    model: LanguageModel, layers: Sequence[LayerStatistics], survey: Survey, folder: Path
+) -> None:
+    """Activations of all neurons at the exported places, an Arrow file a site and layer."""
+    tokens = survey.corpus.tokens
+    for layer, each in enumerate(layers):
+        for site, chosen in each.exported.items():
+            if len(chosen.places):
+                path = folder / f"{site}.{layer}.arrow"
+                write_whole(path, partial(_write_arrow, _activation_table(chosen, tokens)))
+
+
+def _activation_table(chosen: Chosen, tokens: np.ndarray) -> pa.Table:
+    sequence, position = np.divmod(chosen.places.numpy(), tokens.shape[1])
+    values = chosen.values.numpy()
+    return pa.table(
+        {
+            "sequence": pa.array(sequence.astype(np.int32)),
+            "position": pa.array(position.astype(np.int32)),
+            "token_id": pa.array(tokens[sequence, position].astype(np.int32)),
+            "activation": pa.FixedSizeListArray.from_arrays(
+                pa.array(values.ravel()), values.shape[1]
+            ),
+        }
+    )
+
+
+def _write_arrow(table: pa.Table, path: Path) -> None:
+    with pa.ipc.new_file(str(path), table.schema) as writer:
+        writer.write_table(table)

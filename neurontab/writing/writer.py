@@ -1,0 +1,62 @@
+"""Writes parts of tables into a run."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import disk_usage
+from typing import TypeVar
+
+import polars as pl
+
+from neurontab.errors import FileError
+from neurontab.measure.columns import Columns
+from neurontab.tables import store
+from neurontab.tables.frames import frame
+from neurontab.tables.table import Table
+
+T = TypeVar("T")
+Keyed = tuple[Mapping[str, object], Columns]  # keys that all rows share, and the rest
+COMPRESSED = 4  # a table in memory over its files, at the least
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes parts of tables into a run."""
+
+    folder: Path
+    run_id: str
+
+    def write(self, table: Table, part: str, *rows: Keyed) -> None:
+        """One part, from all rows."""
+        found = pl.concat([frame(table, columns, **keys) for keys, columns in rows])
+        self.write_frame(table, part, found)
+
+    def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
+        """One part, from a frame. Raises FileError when there is clearly no room for it."""
+        needed = found.estimated_size() // COMPRESSED
+        free = disk_usage(self.folder).free
+        if needed > free:
+            raise FileError(
+                f"Table {table.name!r} needs about {needed / 2**20:,.0f} MiB, "
+                f"{free / 2**20:,.0f} MiB are free at {self.folder}.\n"
+                "Make room, then run it again to go on."
+            )
+        store.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """A table written before."""
+        return store.scan(self.folder / "tables", name)
+
+
+def by_layer(
+    here: Mapping[str, object],
+    key: str,
+    layers: Iterable[T],
+    rows_of: Callable[[T], list[tuple[str, Columns]]],
+) -> list[Keyed]:
+    """The rows of every layer under its number, each set of them under a word."""
+    return [
+        ({**here, "layer": layer, key: word}, columns)
+        for layer, each in enumerate(layers)
+        for word, columns in rows_of(each)
+    ]
