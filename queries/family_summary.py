@@ -5,7 +5,7 @@ import polars as pl
 from neurontab.tables.schemas import MODEL, PAPER
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 1
+VERSION = 2
 KEYS = (MODEL,)
 
 
@@ -19,6 +19,12 @@ COLUMNS = (
     _count("universal", "Neurons whose mean excess is above the threshold.", f"{PAPER}, 3.1"),
     Column("universal_share", pl.Float32, "universal over neurons.", check=between(0, 1)),
     _count("universal_strict", "Neurons whose excess is above it in every other model."),
+    Column(
+        "token_share",
+        pl.Float32,
+        "Median over the universal neurons of how much of their covariance is the current token.",
+        nullable=True,
+    ),
     _count("universal_groups", "Groups of twins among the universal neurons.", unit="groups"),
 )
 
@@ -39,6 +45,7 @@ def family_summary(
             universal=pl.col("is_universal").sum(),
             universal_share=pl.col("is_universal").mean(),
             universal_strict=pl.col("is_universal_strict").sum(),
+            token_share=pl.col("token_share").filter("is_universal").median(),
         )
         .join(groups, on="model", how="left")
         .with_columns(pl.col("universal_groups").fill_null(0))

@@ -7,7 +7,7 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 1
+VERSION = 2
 KEYS = NEURON_KEY
 SOURCE = f"{PAPER}, 3.1"
 
@@ -34,6 +34,13 @@ COLUMNS = (
         "excess_std",
         pl.Float32,
         "The same against the standardised baseline, which loud neurons do not dominate.",
+        nullable=True,
+    ),
+    Column(
+        "token_share",
+        pl.Float32,
+        "Share of the best match's covariance that is between means of the current token, mean over "
+        "the other models; null without a match.",
         nullable=True,
     ),
     Column("is_universal", pl.Boolean, "Whether excess_corr is above the threshold.", SOURCE),
@@ -131,6 +138,7 @@ def _summary(partners: pl.LazyFrame, threshold: float) -> pl.LazyFrame:
             mean_baseline=pl.col("raw").mean(),
             min_baseline=pl.col("raw").min(),
             mean_standardised=pl.col("standardised").mean(),
+            token_share=pl.col("token_share").mean(),
             n_partners_universal=(pl.col("excess") > threshold).sum(),
             n_mutual=(pl.col("reverse_rank") == 1).sum(),
         )

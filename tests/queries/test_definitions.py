@@ -32,14 +32,14 @@ def run(drawn: Drawn) -> Callable[..., pl.DataFrame]:
 
 
 MATCHES = """
-    model layer neuron other_model rank corr reverse_rank
-    a     0     0      b           1    0.9  1
-    a     0     0      b           2    0.8  -
-    a     0     0      c           1    0.7  2
-    a     0     1      b           1    0.9  1
-    a     0     1      c           1    0.4  1
-    a     0     2      b           1    0.9  1
-    a     0     2      c           1    0.9  1
+    model layer neuron other_model rank corr reverse_rank token_share
+    a     0     0      b           1    0.9  1 0.1
+    a     0     0      b           2    0.8  - 0.2
+    a     0     0      c           1    0.7  2 0.3
+    a     0     1      b           1    0.9  1 0.4
+    a     0     1      c           1    0.4  1 0.5
+    a     0     2      b           1    0.9  1 0.6
+    a     0     2      c           1    0.9  1 0.7
 """
 BASELINES = """
     model layer neuron other_model kind         draw corr
@@ -81,7 +81,7 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
 ) -> None:
     columns = """neuron max_corr mean_corr min_corr max_baseline mean_baseline min_baseline
         excess_corr excess_std is_universal n_partners_universal is_universal_strict n_twins
-        is_mutual"""
+        is_mutual token_share"""
     found = run(
         "universality",
         columns,
@@ -92,9 +92,9 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
         twins=TWINS,
     )
     expected = [
-        (0, 0.9, 0.8, 0.7, 0.2, 0.2, 0.2, 0.6, 0.5, True, 1, False, 1, False),
-        (1, 0.9, 0.65, 0.4, 0.1, 0.1, 0.1, 0.55, 0.55, True, 1, False, 1, True),
-        (2, *[None] * 8, False, 0, False, 0, None),
+        (0, 0.9, 0.8, 0.7, 0.2, 0.2, 0.2, 0.6, 0.5, True, 1, False, 1, False, 0.2),
+        (1, 0.9, 0.65, 0.4, 0.1, 0.1, 0.1, 0.55, 0.55, True, 1, False, 1, True, 0.45),
+        (2, *[None] * 8, False, 0, False, 0, None, None),
     ]
     for row, wanted in zip(found.rows(), expected, strict=True):
         assert row == pytest.approx(wanted, abs=1e-6)
@@ -234,7 +234,8 @@ def test_twin_groups_are_the_connected_parts_of_universal_twins(
 def test_the_summary_counts_models_neurons_and_groups(run: Callable[..., pl.DataFrame]) -> None:
     found = run(
         "family_summary",
-        "model neurons low_support universal universal_share universal_strict universal_groups",
+        """model neurons low_support universal universal_share universal_strict token_share
+        universal_groups""",
         activation_shape="""
             model layer neuron low_support
             a     0     0      false
@@ -242,14 +243,17 @@ def test_the_summary_counts_models_neurons_and_groups(run: Callable[..., pl.Data
             a     0     2      true
             b     0     0      false""",
         universality="""
-            model layer neuron is_universal is_universal_strict
-            a     0     0      true         true
-            a     0     1      true         false
-            a     0     2      false        false
-            b     0     0      false        false""",
+            model layer neuron is_universal is_universal_strict token_share
+            a     0     0      true         true                0.9
+            a     0     1      true         false               0.5
+            a     0     2      false        false               0.1
+            b     0     0      false        false               0.2""",
         twin_groups="""
             model layer neuron group_layer group_neuron group_size
             a     0     0      0           0            2
             a     0     1      0           0            2""",
     )
-    assert found.rows() == [("a", 3, 1, 2, pytest.approx(2 / 3), 1, 1), ("b", 1, 0, 0, 0, 0, 0)]
+    assert found.rows() == [
+        ("a", 3, 1, 2, pytest.approx(2 / 3), 1, pytest.approx(0.7), 1),
+        ("b", 1, 0, 0, 0, 0, None, 0),
+    ]
