@@ -39,8 +39,8 @@ COLUMNS = (
     Column(
         "token_share",
         pl.Float32,
-        "Share of the best match's covariance that is between means of the current token, mean over "
-        "the other models; null without a match.",
+        "Share of the best match's covariance that is between means of the current token, mean "
+        "over the other models; null without a match.",
         nullable=True,
     ),
     Column("is_universal", pl.Boolean, "Whether excess_corr is above the threshold.", SOURCE),
