@@ -1,6 +1,6 @@
 """`python tests/killed.py FOLDER KILLS`: builds a run while killing it at random instants.
 
-Prints a line for every kill, how far the build was, and at last whether the tables of the run are
+Prints a line for every kill, which states there were, and at last that the tables of every run are
 those of a build that nobody disturbed. Children are forked, so that each begins at once.
 """
 
@@ -19,25 +19,36 @@ from neurontab.config import BuildConfig, resolve
 
 
 def main(folder: Path, kills: int) -> None:
-    """Kills until there have been so many, then lets the build end."""
+    """Kills so many times, and compares every run that came of it with one that nobody killed."""
     settings = planned(folder)
     started = time.monotonic()
     wait(begun(settings, folder / "undisturbed"))
     seconds = time.monotonic() - started
+    expected = manifest.read(folder / "undisturbed")
     drawn = random.Random(0)
-    for number in range(kills):
-        child = begun(settings, folder / "killed", fresh=finished(folder / "killed"))
-        time.sleep(drawn.uniform(0, 1.2 * seconds))
+    runs, done = 0, 0
+    while done < kills:
+        run = folder / f"killed{runs}"
+        child = begun(settings, run)
+        time.sleep(drawn.uniform(0, seconds))
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            runs += 1
+            compare(run, expected)
+            continue
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        state = folder / "killed" / "state"
-        left = sorted(path.name.rsplit(".", 2)[0] for path in state.rglob("*.state"))
-        print(f"kill {number}:", *left, flush=True)
-    wait(begun(settings, folder / "killed"))
-    found, expected = (manifest.read(folder / name) for name in ("killed", "undisturbed"))
-    assert found.tables == expected.tables
-    assert found.files == expected.files
-    print(f"{kills} kills, the same bytes")
+        left = sorted(path.name.rsplit(".", 2)[0] for path in run.rglob("state/**/*.state"))
+        print(f"kill {done}:", *left, flush=True)
+        done += 1
+    wait(begun(settings, folder / f"killed{runs}"))
+    compare(folder / f"killed{runs}", expected)
+    print(f"{kills} kills, {runs + 1} runs, the same bytes")
+
+
+def compare(run: Path, expected: manifest.Manifest) -> None:
+    """Every table and file has the bytes that it must have."""
+    found = manifest.read(run)
+    assert (found.tables, found.files) == (expected.tables, expected.files)
 
 
 def planned(folder: Path) -> BuildConfig:
@@ -48,28 +59,23 @@ def planned(folder: Path) -> BuildConfig:
         models=list(map(str, models)),
         corpus=[str(text)],
         tokens="all",
-        batch_tokens=1_024,
-        block_tokens=2_048,
+        batch_tokens=512,
+        block_tokens=1_024,
         checkpoint_seconds=0.0,
     )
 
 
-def begun(settings: BuildConfig, folder: Path, *, fresh: bool = False) -> int:
+def begun(settings: BuildConfig, folder: Path) -> int:
     """A process that builds; its number."""
     child = os.fork()
     if child:
         return child
     try:
-        build(settings, folder, fresh=fresh)
+        build(settings, folder)
     except BaseException as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         os._exit(1)
     os._exit(0)
-
-
-def finished(folder: Path) -> bool:
-    """Whether a build is done and the next has to begin anew."""
-    return (folder / manifest.NAME).is_file() and not (folder / "state" / "build").exists()
 
 
 def wait(child: int) -> None:

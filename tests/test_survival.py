@@ -55,10 +55,10 @@ def test_a_build_survives_fifty_kills_at_random_instants(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[-1] == "50 kills, the same bytes"
+    assert len(lines) == 51
+    assert lines[-1].endswith("runs, the same bytes")
     hit = {word for line in lines[:-1] for word in line.split(":")[1].split()}
-    assert hit & {"m0.survey", "m1.survey"}
-    assert "m0.done" in hit
+    assert hit >= {"m0.done", "m0.survey", "products"}
 
 
 @pytest.mark.parametrize("batches", [0, 5, 12])
