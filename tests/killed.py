@@ -1,4 +1,4 @@
-"""`python tests/killed.py FOLDER KILLS`: builds a run while killing it at random instants.
+"""`python tests/killed.py FOLDER KILLS SEED`: builds a run while killing it at random instants.
 
 Prints a line for every kill, which states there were, and at last that the tables of every run are
 those of a build that nobody disturbed. Children are forked, so that each begins at once.
@@ -18,20 +18,19 @@ from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
 
 
-def main(folder: Path, kills: int) -> None:
+def main(folder: Path, kills: int, seed: int) -> None:
     """Kills so many times, and compares every run that came of it with one that nobody killed."""
     settings = planned(folder)
     started = time.monotonic()
     wait(begun(settings, folder / "undisturbed"))
     seconds = time.monotonic() - started
     expected = manifest.read(folder / "undisturbed")
-    drawn = random.Random(0)
+    drawn = random.Random(seed)
     runs, done = 0, 0
     while done < kills:
         run = folder / f"killed{runs}"
         child = begun(settings, run)
-        time.sleep(drawn.uniform(0, seconds))
-        if os.waitpid(child, os.WNOHANG) != (0, 0):
+        if ended(child, within=drawn.uniform(0, seconds)):
             runs += 1
             compare(run, expected)
             continue
@@ -78,10 +77,20 @@ def begun(settings: BuildConfig, folder: Path) -> int:
     os._exit(0)
 
 
+def ended(child: int, *, within: float) -> bool:
+    """Whether a process ends by itself within so many seconds."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if os.waitpid(child, os.WNOHANG) != (0, 0):
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def wait(child: int) -> None:
     """Waits for a build to end well."""
     assert os.waitpid(child, 0)[1] == 0
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
