@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Annotated
@@ -64,9 +66,7 @@ def build(
     from .render import print_plan, print_summary
 
     folder = output or default_folder(settings, config)
-    told = Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: told.set())
-    with shown_on(sys.stderr) as progress:
+    with shown_on(sys.stderr) as progress, _terminated() as told:
         if dry_run:
             prepared = prepare(settings, progress)
             print_plan(prepared.plan, Console())
@@ -83,6 +83,17 @@ def build(
             stop=told.is_set,
         )
     print_summary(run)
+
+
+@contextmanager
+def _terminated() -> Iterator[Event]:
+    """An event that SIGTERM sets, instead of ending the process at once."""
+    told = Event()
+    before = signal.signal(signal.SIGTERM, lambda number, frame: told.set())
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _need_extra() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from neurontab.commit import commit
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
-from neurontab.errors import CorpusError, ModelError, RunError
+from neurontab.errors import ModelError
 from neurontab.folder import CHECKPOINTS, begin, claimed, discard, refuse_if_read_from
 from neurontab.manifest import Derivation, Manifest, TokenFile, describe_files, describe_tables
 from neurontab.measure.basis import check_basis
@@ -57,14 +57,14 @@ def build(
     with claimed(folder, prepared.fingerprint, fresh=fresh) as finished:
         if not finished:
             on_plan(prepared.plan)
+            prepared.plan.refuse_if_too_large(folder, prepared.device)
             try:
-                prepared.plan.refuse_if_too_large(folder, prepared.device)
                 for model in prepared.models:
                     check_basis(model, prepared.corpus.batch(0, 2))
                 made = begin(folder, prepared.settings())
                 checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
                 measure_family(prepared, queries, made, Passes(checkpoints, stop), clock)
-            except (CorpusError, ModelError, RunError):
+            except ModelError:
                 discard(folder)  # the same again would end in the same
                 raise
             with clock.stage("derived tables", len(queries), "tables") as stage:

@@ -12,7 +12,6 @@ from neurontab.lock import STATE, locked
 from neurontab.tables import store
 from neurontab.tables.schemas import MEASURED
 
-CONFIG = "config.toml"  # among the files when they are a whole build, which replaces another
 BESIDE, WHOLE = Path(STATE, "beside"), Path(STATE, "whole")
 
 
@@ -74,7 +73,7 @@ def settle_held(folder: Path) -> None:
 def _put_in_place(folder: Path) -> None:
     whole = folder / WHOLE
     found = sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file())
-    if Path(CONFIG) in found:
+    if Path(manifest.CONFIG) in found:  # a whole build, which replaces another
         _remove_listed(folder)
     for path in sorted(found, key=lambda path: (path == Path(manifest.NAME), path)):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -16,14 +16,14 @@ from typing import Any
 import tomli_w
 
 from neurontab import manifest
-from neurontab.commit import CONFIG, settle_held
+from neurontab.commit import settle_held
 from neurontab.config import BuildConfig
 from neurontab.errors import RunError
 from neurontab.files import write_text
-from neurontab.lock import STATE, locked
+from neurontab.lock import LOCK, STATE, locked
+from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
-BUILD = Path(STATE, "build")  # the run as far as it is built
 CHECKPOINTS = Path(STATE, "checkpoints")
 ELSEWHERE = ("models", "corpus", "checkpoint_seconds")  # settings that decide no table
 
@@ -89,7 +89,8 @@ def _refuse_foreign(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file.\nName a folder with -o.")
     held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if held and STATE not in held and manifest.NAME not in held:
+    begun = (folder / LOCK).is_file() or (held == [STATE] and not any((folder / STATE).iterdir()))
+    if held and not begun and manifest.NAME not in held:
         raise RunError(
             f"{folder} is not a run: it holds {', '.join(held[:3])}.\nName a new folder with -o."
         )

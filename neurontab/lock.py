@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from neurontab.errors import RunError
 
 STATE = "state"
+LOCK = Path(STATE, "lock")  # stays: a folder that holds it is ours
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def locked(folder: Path) -> Iterator[None]:
     made = list(takewhile(lambda path: not path.exists(), (state, *state.parents)))
     try:
         state.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(state / "lock")
+        lock = FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except Timeout:
         raise RunError(
@@ -35,7 +36,8 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if folder.absolute() in made and _holds_only(folder, STATE) and _holds_only(state, "lock"):
+        mine = folder.absolute() in made
+        if mine and _holds_only(folder, STATE) and _holds_only(state, LOCK.name):
             Path(lock.lock_file).unlink()
             for empty in takewhile(lambda path: not any(path.iterdir()), made):
                 empty.rmdir()

@@ -16,6 +16,8 @@ from neurontab.lock import STATE
 from neurontab.tables.store import SCHEMA_VERSION, parts
 
 NAME = "manifest.json"
+CONFIG = "config.toml"  # what a build was asked to do
+BUILD = Path(STATE, "build")  # a run as far as it is built
 BESIDE_TABLES = ("corpus", "activations")
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]*")  # a model, or two of them
 Value = float | int | bool | str
@@ -130,7 +132,7 @@ def _part(path: Path) -> Part:
 
 
 def _why_not(folder: Path) -> str:
-    config = folder / STATE / "build" / "config.toml"
+    config = folder / BUILD / CONFIG
     if config.is_file():
         return f"{folder} is not finished.\nGo on with: neurontab build {config} -o {folder}"
     if folder.is_dir():

@@ -1,6 +1,6 @@
 """The measuring half of a build: each model alone, then all together; both can be gone on with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 
 from neurontab.errors import StoppedError
 from neurontab.measure import corpus
-from neurontab.measure.accumulator import State
+from neurontab.measure.accumulator import Accumulator, State, gathered, restore
 from neurontab.measure.baselines import Draws
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.family import Family, LayerFacts, Place
@@ -38,14 +38,22 @@ class Passes:
     checkpoints: Checkpoints
     stop: Callable[[], bool]
 
-    def after(self, name: str, state: Callable[[], State], following: int) -> None:
+    def resume(self, name: str, parts: Mapping[str, Accumulator]) -> int:
+        """Takes a pass up where it was left; the number of the sequence to go on with."""
+        state = self.checkpoints.load(name)
+        if state is None:
+            return 0
+        restore(parts, state)
+        return int(state[NEXT])
+
+    def after(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
         """Keeps the state of a pass when it is time to, or when told to stop.
 
         Raises StoppedError in the latter case.
         """
         stop = self.stop()
         if stop or self.checkpoints.due():
-            self.checkpoints.save(name, state() | {NEXT: torch.tensor(following)})
+            self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
         if stop:
             raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
 
@@ -108,17 +116,18 @@ def _surveyed(
     name = f"{model.name}.survey"
     batch_tokens = prepared.config.batch_tokens
     layers = begin(model, survey, batch_tokens)
-    state = passes.checkpoints.load(name)
-    first = 0
-    if state is not None:
-        first = int(state.pop(NEXT))
-        _restore(layers, state)
+    parts = {
+        f"{number}.{part}": each
+        for number, layer in enumerate(layers)
+        for part, each in layer.parts().items()
+    }
+    first = passes.resume(name, parts)
     with progress.stage(f"activations {model.name}", survey.corpus.n_counted, "tokens") as stage:
         stage.advance(survey.corpus.counted_before(first))
         for following in measure(
             model, survey, layers, batch_tokens=batch_tokens, first=first, advance=stage.advance
         ):
-            passes.after(name, lambda: _state(layers), following)
+            passes.after(name, parts, following)
     with progress.stage(f"tables {model.name}", 2, "parts") as stage:
         write_survey(model, layers, survey, writer)
         stage.advance(1)
@@ -128,20 +137,6 @@ def _surveyed(
     passes.checkpoints.save(f"{model.name}.done", found)
     passes.checkpoints.forget(name)
     return found
-
-
-def _state(layers: list[LayerStatistics]) -> State:
-    return {
-        f"{number}.{key}": tensor
-        for number, layer in enumerate(layers)
-        for key, tensor in layer.state().items()
-    }
-
-
-def _restore(layers: list[LayerStatistics], state: State) -> None:
-    for number, layer in enumerate(layers):
-        start = f"{number}."
-        layer.restore({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
 
 
 def _needed(layers: list[LayerStatistics]) -> State:
@@ -163,21 +158,8 @@ def _products(
     """Sums of products for all pairs of layers, from where they were left."""
     text, config = prepared.corpus, prepared.config
     products = nothing_yet(prepared.models, prepared.device)
-    state = passes.checkpoints.load(PRODUCTS)
-    first = 0
-    if state is not None:
-        first = int(state.pop(NEXT))
-        for number, pair in enumerate(products.values()):
-            for key in pair.names():
-                setattr(pair, key, state[f"{number}.{key}"].to(getattr(pair, key).device))
-
-    def everything() -> State:
-        return {
-            f"{number}.{key}": tensor
-            for number, pair in enumerate(products.values())
-            for key, tensor in pair.state().items()
-        }
-
+    parts = {f"{number}": pair for number, pair in enumerate(products.values())}
+    first = passes.resume(PRODUCTS, parts)
     with progress.stage("products", text.n_counted, "tokens") as stage:
         stage.advance(text.counted_before(first))
         for following in sum_products(
@@ -190,7 +172,7 @@ def _products(
             first=first,
             advance=stage.advance,
         ):
-            passes.after(PRODUCTS, everything, following)
+            passes.after(PRODUCTS, parts, following)
     return products
 
 

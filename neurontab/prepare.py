@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from neurontab import suite
@@ -78,7 +77,7 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
         context=text.context,
         draws=matching.draws,
         kept=matching.k,
-        types=len(np.unique(tokens.tokens)),
+        types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
         exported=config.activations,
         device=device,
     )

@@ -51,9 +51,13 @@ def compare(run: Path, expected: manifest.Manifest) -> None:
 
 
 def planned(folder: Path) -> BuildConfig:
-    """A build of two models whose state is kept after every batch."""
+    """The build that is killed."""
+    return settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
+
+
+def settings_of(folder: Path, text: Path) -> BuildConfig:
+    """A build of two tiny models whose state is kept after every batch."""
     models = [tiny.save(tiny.model(seed), folder / f"m{seed}") for seed in range(2)]
-    text = tiny.write_text(folder / "words.txt", tokens=12_000)
     return resolve(
         models=list(map(str, models)),
         corpus=[str(text)],

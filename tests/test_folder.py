@@ -33,6 +33,8 @@ def test_a_folder_that_is_no_run_is_never_touched(tmp_path: Path, text: Path) ->
     (mine / "tables").mkdir(parents=True)
     (mine / "tables" / "results.csv").write_text("years of work")
     (mine / "chapter.tex").write_text("once")
+    (mine / "state").mkdir()
+    (mine / "state" / "of-the-art.tex").write_text("also called state")
     folder = tiny.save(tiny.model(0), tmp_path / "a")
     settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
     before = snapshot(mine)

@@ -10,26 +10,13 @@ from pathlib import Path
 import pytest
 import tiny
 from conftest import Built
+from killed import settings_of
 
 from neurontab import suite
 from neurontab.building import build
-from neurontab.config import BuildConfig, resolve
 from neurontab.errors import FileError, StoppedError
 from neurontab.manifest import Manifest
 from neurontab.run import Run
-
-
-def settings_of(folder: Path, text: Path) -> BuildConfig:
-    """A build of two tiny models whose state is kept after every batch."""
-    models = [tiny.save(tiny.model(seed), folder / f"m{seed}") for seed in range(2)]
-    return resolve(
-        models=list(map(str, models)),
-        corpus=[str(text)],
-        tokens="all",
-        batch_tokens=512,
-        block_tokens=1_024,
-        checkpoint_seconds=0.0,
-    )
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Statistics that add up: what each keeps is named once, with how two of them join."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeVar
 
 import torch
@@ -46,3 +46,19 @@ class Accumulator:
     def names(cls) -> tuple[str, ...]:
         """All tensors that make up the state."""
         return (*cls.FIXED, *cls.JOINED, *cls.RANKED)
+
+
+def gathered(parts: Mapping[str, Accumulator]) -> State:
+    """The states of several accumulators as one, each tensor under its part's name and its own."""
+    return {
+        f"{name}.{key}": tensor
+        for name, part in parts.items()
+        for key, tensor in part.state().items()
+    }
+
+
+def restore(parts: Mapping[str, Accumulator], state: State) -> None:
+    """Takes several accumulators up where a gathered state was left, each on its own device."""
+    for name, part in parts.items():
+        for key in part.names():
+            setattr(part, key, state[f"{name}.{key}"].to(getattr(part, key).device))

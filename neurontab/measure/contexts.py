@@ -1,12 +1,11 @@
 """The contexts that are kept of a layer's neurons, as rows with their tokens."""
 
 import numpy as np
-import numpy.typing as npt
 
 from neurontab.loops import AROUND, WINDOW
 from neurontab.measure.columns import Columns
 from neurontab.measure.corpus import Corpus
-from neurontab.measure.survey import LayerStatistics, Survey
+from neurontab.measure.survey import LayerStatistics, Survey, window
 
 
 def contexts(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]]:
@@ -19,7 +18,7 @@ def contexts(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]
 def _sample(layer: LayerStatistics, survey: Survey) -> Columns:
     """The sampled places for every neuron, in order of place."""
     corpus, places = survey.corpus, survey.sample.numpy()
-    near, inside = _window(places, corpus.tokens.shape[1])
+    near, inside = window(places, corpus.tokens.shape[1])
     rows = np.searchsorted(layer.sample.places.numpy(), np.where(inside, near, places[:, None]))
     values = layer.sample.values.numpy()[rows]  # [place, window, neuron]
     neurons, n = values.shape[2], len(places)
@@ -38,7 +37,7 @@ def _with_tokens(columns: Columns, corpus: Corpus) -> Columns:
     """The same rows with sequence, position, source and tokens instead of the place."""
     context = corpus.tokens.shape[1]
     place = columns["place"].astype(np.int64)
-    near, inside = _window(place, context)
+    near, inside = window(place, context)
     sequence = (place // context).astype(np.int32)
     tokens = corpus.tokens.ravel()[np.where(inside, near, 0)].astype(np.int32)
     kept = {name: values for name, values in columns.items() if name != "place"}
@@ -49,11 +48,3 @@ def _with_tokens(columns: Columns, corpus: Corpus) -> Columns:
         "before": inside[:, :AROUND].sum(axis=1).astype(np.int32),
         "tokens": np.ma.masked_array(tokens, ~inside),
     }
-
-
-def _window(
-    places: npt.NDArray[np.int64], context: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Places around each, and which of them lie in its sequence [place, window]."""
-    near = places[:, None] + np.arange(-AROUND, WINDOW - AROUND)
-    return near, near // context == (places // context)[:, None]

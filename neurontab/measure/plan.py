@@ -9,12 +9,13 @@ import psutil
 import torch
 
 from neurontab.errors import RunError
+from neurontab.loops import KEPT, WINDOW
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 
 FREE_SHARE = 0.6  # of what is free may be used
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
-KEPT_BYTES = 3 * 20 * 33 * 4 + 800  # a neuron: contexts, histograms, power sums
+KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
 

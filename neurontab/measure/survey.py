@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from neurontab.loops import AROUND, KEPT, WINDOW
-from neurontab.measure.accumulator import Accumulator, State
+from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.extremes import Extremes
@@ -53,12 +54,8 @@ class Survey:
         grouped = often.sort().values
         group_of = torch.full((d_vocab,), len(grouped))
         group_of[grouped] = torch.arange(len(grouped))
-        random = np.random.default_rng(seed)
-        every = torch.isin(
-            torch.from_numpy(corpus.tokens.astype(np.int64)), torch.tensor(corpus.masked_ids)
-        )
-        counted = (~every).ravel().nonzero()[:, 0].numpy()
-        drawn = random.permutation(counted)
+        counted = corpus.counted(corpus.batch(0, len(corpus.tokens))).ravel().nonzero()[:, 0]
+        drawn = np.random.default_rng(seed).permutation(counted.numpy())
         return cls(
             corpus,
             grouped,
@@ -86,11 +83,16 @@ class Survey:
     @property
     def windows(self) -> Int[Tensor, " place"]:
         """All places around the sampled ones that lie in the same sequences, each once."""
-        context = self.corpus.tokens.shape[1]
-        near = self.sample[:, None] + torch.arange(-AROUND, WINDOW - AROUND)
-        inside = near // context == (self.sample // context)[:, None]
-        found: Tensor = near[inside]
-        return torch.tensor(sorted(set(found.tolist())), dtype=torch.int64)
+        near, inside = window(self.sample.numpy(), self.corpus.tokens.shape[1])
+        return torch.from_numpy(np.unique(near[inside]))
+
+
+def window(
+    places: npt.NDArray[np.int64], context: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Places around each, and which of them lie in its sequence [place, window]."""
+    near = places[:, None] + np.arange(-AROUND, WINDOW - AROUND)
+    return near, near // context == (places // context)[:, None]
 
 
 def groups_within(types: int, neurons: int) -> int:
@@ -135,20 +137,6 @@ class LayerStatistics:
             "sample": self.sample,
             **{f"exported.{site}": chosen for site, chosen in self.exported.items()},
         }
-
-    def state(self) -> State:
-        """Everything that `restore` needs to go on."""
-        return {
-            f"{name}.{key}": tensor
-            for name, part in self.parts().items()
-            for key, tensor in part.state().items()
-        }
-
-    def restore(self, state: State) -> None:
-        """Takes up where the state was left."""
-        for name, part in self.parts().items():
-            for key in part.names():
-                setattr(part, key, state[f"{name}.{key}"])
 
 
 def begin(model: Member, survey: Survey, batch_tokens: int) -> list[LayerStatistics]:

@@ -5,6 +5,7 @@ A covariance is the covariance between means of the current token, plus what is 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -29,6 +30,11 @@ class TokenMeans:
     """
 
     values: Float[Tensor, "unit token"]
+
+    @cached_property
+    def within(self) -> Float[Tensor, " unit"]:
+        """Share of each unit's variance that is within tokens."""
+        return 1 - self.values.square().sum(dim=1)
 
     def between(
         self, other: "TokenMeans", unit: Int[Tensor, " pair"], other_unit: Int[Tensor, " pair"]
@@ -56,10 +62,7 @@ def token_share(
 ) -> Columns:
     """Columns `token_share` and `corr_within_token` of pairs with these signed correlations."""
     between = means.between(other_means, unit, other_unit)
-    own, others = (
-        1 - each.values.square().sum(dim=1)[units]
-        for each, units in ((means, unit), (other_means, other_unit))
-    )
+    own, others = means.within[unit], other_means.within[other_unit]
     within = (corr - between) * inverse_root(own * others)
     nothing = (own < ROUNDING) | (others < ROUNDING)
     return {

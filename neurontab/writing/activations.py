@@ -50,15 +50,14 @@ def write_survey(
         name,
         *by_layer(here, "side", layers, lambda each: contexts(each, survey)),
     )
-    for table, key in (
-        (activations.POSITION_GROUPS, "position"),
-        (activations.SOURCE_GROUPS, "source"),
+    context, sources = survey.corpus.tokens.shape[1], survey.corpus.sources
+    for table, key, names in (
+        (activations.POSITION_GROUPS, "position", np.arange(context)),
+        (activations.SOURCE_GROUPS, "source", np.array(sources, dtype=object)),
     ):
         rows = [group_rows(each.places[key]) for each in layers]
         for columns in rows:
-            group = columns.pop("group")
-            names = np.array(survey.corpus.sources, dtype=object)
-            columns[key] = group if key == "position" else names[group]
+            columns[key] = names[columns.pop("group")]
         writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
     _write_activations(model, layers, survey, writer.folder / "activations" / name)
 

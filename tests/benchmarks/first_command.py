@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from statistics import median
 
+from figures import show
+
 SQL = (
     "SELECT layer, count(*) AS n, sum(is_universal) AS universal "
     "FROM neurons GROUP BY layer ORDER BY layer"
@@ -51,12 +53,7 @@ def measured() -> dict[str, float]:
 
 def main() -> None:
     """Prints the figures, as JSON when asked for."""
-    figures = measured()
-    if "--json" in sys.argv:
-        print(json.dumps(figures))
-        return
-    for name, figure in figures.items():
-        print(f"{name:<28} {figure}")
+    show(measured())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Times are taken in turns within one run, batch by batch, and told as ratios of t
 peak is of a process of its own that measures a model of GPT-2 small's shape with random weights.
 """
 
-import json
 import resource
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from figures import show
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
@@ -137,12 +137,7 @@ def main() -> None:
     if "--gpt2-small" in sys.argv:
         measure_gpt2_small()
         return
-    figures = overheads() | {"peak_gib_gpt2_small": peak_gib()}
-    if "--json" in sys.argv:
-        print(json.dumps(figures))
-        return
-    for name, figure in figures.items():
-        print(f"{name:<28} {figure}")
+    show(overheads() | {"peak_gib_gpt2_small": peak_gib()})
 
 
 if __name__ == "__main__":
