@@ -57,6 +57,7 @@ def model(
 
 SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_layer": 2, "n_embd": 16, "n_inner": 24, "n_head": 2, "n_positions": 32},
+    "gpt2-biasless": {"n_layer": 2, "n_embd": 16, "n_inner": 24, "n_head": 2, "n_positions": 32},
     "gpt_neox": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
     "llama": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
     "mistral": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
@@ -68,16 +69,18 @@ def of_kind(kind: str, *, tied: bool = False) -> Model:
     """A random model of an architecture, no norm or bias of which is at its initial value."""
     settings: dict[str, Any] = {"vocab_size": 64, "bos_token_id": 0, "eos_token_id": 0}
     settings["tie_word_embeddings"] = tied
-    if kind != "gpt2":
+    if not kind.startswith("gpt2"):
         settings |= {"num_attention_heads": 2, "max_position_embeddings": 32}
     if kind in ("llama", "mistral", "qwen2"):
         settings |= {"num_key_value_heads": 1}
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind, **SHAPES[kind], **settings)
+    config = AutoConfig.for_model(kind.removesuffix("-biasless"), **SHAPES[kind], **settings)
     made = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():
-            if "norm" in name or "ln_" in name or "bias" in name:
+            if kind.endswith("-biasless") and "bias" in name:
+                parameter.zero_()  # as models trained without biases are saved
+            elif "norm" in name or "ln_" in name or "bias" in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
     return made.eval()
 

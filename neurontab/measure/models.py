@@ -249,13 +249,19 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int, list[int]]:
 def _refuse_unsupported(folder: Path) -> None:
     """Raises ModelError for an architecture whose neurons nobody has checked."""
     try:
-        found = json.loads((folder / "config.json").read_text("utf-8")).get("architectures")
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        found = config.get("architectures")
     except (ValueError, AttributeError, RecursionError) as error:
         raise ModelError(f"{folder / 'config.json'} cannot be loaded: {error}") from error
     if not isinstance(found, list) or len(found) != 1 or found[0] not in SUPPORTED:
         raise ModelError(
             f"{folder}: its config.json names the architecture {found}.\n"
             f"Supported are {', '.join(SUPPORTED)}."
+        )
+    if found == ["GPTNeoXForCausalLM"] and config.get("attention_bias") is False:
+        raise ModelError(
+            f"{folder}: its attention has no biases, and transformer_lens needs them here.\n"
+            "Save it with attention_bias true and all of those biases zero: the same model."
         )
 
 

@@ -80,7 +80,7 @@ def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path, kind:
         assert torch.allclose(ours.w_out.float(), theirs.W_out, atol=1e-6)
         if theirs.b_in is not None:
             assert torch.allclose(ours.b_in.float(), theirs.b_in, atol=1e-6)
-        assert (ours.w_gate is not None) == model.facts.gated == (kind not in ("gpt2", "gpt_neox"))
+        assert (ours.w_gate is not None) == model.facts.gated == (not kind.startswith("gpt"))
         if ours.w_gate is not None:
             assert torch.allclose(ours.w_gate.T.float(), theirs.W_gate, atol=1e-6)
 
@@ -131,6 +131,14 @@ def test_an_architecture_that_nobody_has_checked_is_refused(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"architectures": architecture}))
     with pytest.raises(ModelError, match=r"the architecture .*\nSupported are GPT2LMHead"):
+        loaded(folder)
+
+
+def test_neox_attention_without_biases_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    folder = tiny.save(tiny.of_kind("gpt_neox"), tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"attention_bias": False}))
+    with pytest.raises(ModelError, match=r"no biases.*\n.*attention_bias true"):
         loaded(folder)
 
 
