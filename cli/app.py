@@ -1,5 +1,6 @@
 """`neurontab`: the commands, and the one place where a user's mistake becomes a message."""
 
+import errno
 import sys
 from typing import Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from neurontab import __version__
-from neurontab.errors import NeurontabError
+from neurontab.errors import FileError, NeurontabError
 
 from .ask import query, tables
 from .build import build
@@ -17,6 +18,15 @@ from .info import info
 from .printable import printable
 
 STOPPED = 130
+SYSTEM = {  # what the machine says about a path, which no code of ours can mend
+    errno.EACCES,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 class Commands(TyperGroup):
@@ -29,6 +39,11 @@ class Commands(TyperGroup):
         except NeurontabError as error:
             typer.echo(printable(f"{type(error).__name__}: {error}"), err=True)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            if error.errno not in SYSTEM or error.filename is None:
+                raise
+            typer.echo(printable(f"FileError: {error.filename}: {error.strerror}."), err=True)
+            raise typer.Exit(FileError.exit_code) from error
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
             raise typer.Exit(STOPPED) from None

@@ -14,7 +14,9 @@ from neurontab.commit import commit
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
 from neurontab.errors import ModelError
+from neurontab.files import size_of
 from neurontab.folder import CHECKPOINTS, begin, claimed, discard, refuse_if_read_from
+from neurontab.lock import STATE
 from neurontab.manifest import Derivation, Manifest, TokenFile, describe_files, describe_tables
 from neurontab.measure.basis import check_basis
 from neurontab.measure.checkpoint import Checkpoints
@@ -54,23 +56,27 @@ def build(
     prepared = prepare(config, clock)
     folder = folder or default_folder(config)
     refuse_if_read_from(folder, config)
-    with claimed(folder, prepared.fingerprint, fresh=fresh) as finished:
-        if not finished:
+    with claimed(folder, prepared.fingerprint, fresh=fresh) as claim:
+        if not claim.finished:
             on_plan(prepared.plan)
-            prepared.plan.refuse_if_too_large(folder, prepared.device)
+            prepared.plan.refuse_if_too_large(
+                folder, prepared.device, written=size_of(folder / STATE)
+            )
             try:
                 for model in prepared.models:
                     check_basis(model, prepared.corpus.batch(0, 2))
                 made = begin(folder, prepared.settings())
                 checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
-                measure_family(prepared, queries, made, Passes(checkpoints, stop), clock)
+                passes = Passes(checkpoints, stop, claim.refuse_if_gone)
+                measure_family(prepared, queries, made, passes, clock)
             except ModelError:
                 discard(folder)  # the same again would end in the same
                 raise
             with clock.stage("derived tables", len(queries), "tables") as stage:
-                how = derive(made, queries, {}, prepared.run_id, made)
+                how = derive(made, MEASURED, queries, {}, prepared.run_id, made)
                 stage.advance(len(queries))
             describe(prepared, how, made, queries_folder, command, clock.seconds).write(made)
+            claim.refuse_if_gone()
             commit(folder, made)
             discard(folder)
     return _up_to_date(Run(folder, queries_folder), queries)

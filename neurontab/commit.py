@@ -8,9 +8,7 @@ from pathlib import Path
 from neurontab import manifest
 from neurontab.errors import FileError, RunError
 from neurontab.files import move_whole, sync
-from neurontab.lock import STATE, locked
-from neurontab.tables import store
-from neurontab.tables.schemas import MEASURED
+from neurontab.lock import LOCK, STATE, locked
 
 BESIDE, WHOLE = Path(STATE, "beside"), Path(STATE, "whole")
 
@@ -34,9 +32,11 @@ def replacing(folder: Path) -> Iterator[Path]:
 def commit(folder: Path, staged: Path) -> None:
     """Puts all files of a folder below `state/` in place, the manifest last.
 
-    From the first step on, what a kill leaves undone is done by `settle`. Raises FileError when the
-    system does not let it; then, too, it is done later.
+    From the first step on, what a kill leaves undone is done by `settle`. Raises RunError before
+    that where a file that the run's manifest does not list has the place of one of them, and
+    FileError when the system does not let it; then, too, it is done later.
     """
+    _refuse_what_is_in_the_way(folder, staged)
     try:
         staged.rename(folder / WHOLE)
         sync(folder / STATE)
@@ -53,7 +53,7 @@ def settle(folder: Path) -> None:
 
     Raises RunError while another process is at work in the run, or it cannot be written.
     """
-    if (folder / WHOLE).is_dir():
+    if (folder / WHOLE).is_dir() and (folder / LOCK).is_file():
         with locked(folder):
             settle_held(folder)
 
@@ -90,16 +90,24 @@ def _remove_listed(folder: Path) -> None:
     """
     if not (folder / manifest.NAME).is_file():
         return
-    tables = folder / "tables"
-    try:
-        about = manifest.read(folder)
-        listed = about.tables.items()
-        paths = [tables / name / f"{part}.parquet" for name, parts in listed for part in parts]
-        paths += [folder / name for name in about.files]
-    except RunError:  # damaged: what bears our tables' names
-        paths = [path for name in MEASURED for path in store.parts(tables, name)]
-    for path in paths:
+    for path in (folder / name for name in manifest.read(folder).listed()):
         path.unlink(missing_ok=True)
-        if path.parent.is_dir() and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        within = path.parent
+        if within.is_dir() and not within.is_symlink() and not any(within.iterdir()):
+            within.rmdir()
     (folder / manifest.NAME).unlink()
+    sync(folder)
+
+
+def _refuse_what_is_in_the_way(folder: Path, staged: Path) -> None:
+    known = {manifest.NAME, manifest.CONFIG}
+    known |= manifest.read(folder).listed() if (folder / manifest.NAME).exists() else set()
+    for name in (path.relative_to(staged) for path in staged.rglob("*") if path.is_file()):
+        taken = (folder / name).exists() and name.as_posix() not in known
+        within = (folder / above for above in name.parents)
+        files = [path for path in within if path.exists() and not path.is_dir()]
+        if taken or (folder / name).is_dir() or files:
+            raise RunError(
+                f"{files[0] if files else folder / name} is in the way: it is not the run's.\n"
+                "Move it away, and run this again."
+            )

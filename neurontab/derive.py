@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
 
-from neurontab.commit import replacing
+from neurontab.commit import replacing, settle_held
 from neurontab.errors import QueryError, RunError, nearest
 from neurontab.lock import locked
 from neurontab.manifest import Derivation, Value, describe_tables
@@ -20,9 +20,16 @@ Thresholds = Mapping[str, Mapping[str, Value]]  # by query, by name
 
 
 def derive(
-    folder: Path, queries: Mapping[str, Query], thresholds: Thresholds, run_id: str, into: Path
+    folder: Path,
+    measured: Collection[str],
+    queries: Mapping[str, Query],
+    thresholds: Thresholds,
+    run_id: str,
+    into: Path,
 ) -> dict[str, Derivation]:
-    """Computes all derived tables of a run in order and writes them below `into`.
+    """Computes all derived tables from those of a run's `measured` ones that it has.
+
+    Writes them below `into`, in order.
 
     Returns how each was derived. Raises QueryError when a query is not as declared, fails, or a
     threshold does not exist.
@@ -33,7 +40,9 @@ def derive(
     check(queries)
     tables = folder / "tables"
     frames = {
-        name: store.scan(tables, name) if store.parts(tables, name) else table.empty()
+        name: store.scan(tables, name)
+        if name in measured and store.parts(tables, name)
+        else table.empty()
         for name, table in MEASURED.items()
     }
     derived: dict[str, pl.DataFrame] = {}
@@ -77,11 +86,18 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
             f"{', '.join(missing)}.\nName their folder with --queries; it was "
             f"{run.manifest.queries_folder}."
         )
+    with locked(run.folder):
+        settle_held(run.folder)
+        _replace_derived(Run(run.folder, run.queries_folder), thresholds)
+    return Run(run.folder, run.queries_folder)
+
+
+def _replace_derived(run: Run, thresholds: Thresholds) -> None:
     measured = {n: parts for n, parts in run.manifest.tables.items() if n in MEASURED}
-    with locked(run.folder), replacing(run.folder) as beside:
+    with replacing(run.folder) as beside:
         for name in measured:
             run.check_parts(name, digests=True)
-        how = derive(run.folder, run.queries, thresholds, run.manifest.run_id, beside)
+        how = derive(run.folder, measured, run.queries, thresholds, run.manifest.run_id, beside)
         own = str(run.queries_folder.resolve()) if run.queries_folder else None
         dataclasses.replace(
             run.manifest,
@@ -89,7 +105,6 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
             queries_folder=own,
             tables=measured | describe_tables(beside, run.queries),
         ).write(beside)
-    return Run(run.folder, run.queries_folder)
 
 
 def parse_thresholds(assignments: list[str], queries: Mapping[str, Query]) -> Thresholds:

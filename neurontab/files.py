@@ -58,6 +58,11 @@ def sha256_of(*paths: Path) -> str:
     return total.hexdigest()
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder; none where there is no folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def sync(path: Path) -> None:
     """Asks the system to have the file or folder on disk before going on."""
     handle = os.open(path, os.O_RDONLY)

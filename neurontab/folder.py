@@ -8,8 +8,9 @@ import hashlib
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from neurontab import manifest
 from neurontab.commit import settle_held
 from neurontab.config import BuildConfig
 from neurontab.errors import RunError
-from neurontab.files import write_text
+from neurontab.files import sync, write_text
 from neurontab.lock import LOCK, STATE, locked
 from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
@@ -28,36 +29,51 @@ CHECKPOINTS = Path(STATE, "checkpoints")
 ELSEWHERE = ("models", "corpus", "checkpoint_seconds")  # settings that decide no table
 
 
-@contextmanager
-def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Iterator[bool]:
-    """Holds the folder for one build; tells whether the same build is already finished there.
+@dataclass(frozen=True)
+class Claim:
+    """A folder held for one build."""
 
-    Raises RunError when the folder is not a run, holds another build and is not to be `fresh`, or
-    is being built in.
+    finished: bool  # whether the same build is already done there
+    refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away meanwhile
+
+
+@contextmanager
+def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Iterator[Claim]:
+    """Holds the folder for one build.
+
+    Raises RunError when the folder is not a run, holds another build and is not to be `fresh`, is
+    being built in, or its manifest cannot be read.
     """
     _refuse_foreign(folder)
-    with locked(folder):
+    with locked(folder) as refuse_if_gone:
         settle_held(folder)
+        _refuse_unlisted(folder)
         finished, under_way = _finished(folder), _under_way(folder)
         if not fresh:
             _refuse_other(folder, under_way if finished is None else finished, fingerprint)
         if under_way != fingerprint:
             discard(folder)
-        yield finished == fingerprint and not fresh
+        yield Claim(finished == fingerprint and not fresh, refuse_if_gone)
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> Path:
     """The folder in which a claimed run is built; what an interrupted build left is still there."""
     build = folder / BUILD
+    for part in build.rglob(".*.part"):  # what a kill left half written
+        part.unlink()
     (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     write_text(build / CONFIG, tomli_w.dumps(settings))
     return build
 
 
 def discard(folder: Path) -> None:
-    """Removes what an unfinished build has made."""
-    for name in (BUILD, CHECKPOINTS):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    """Removes what an unfinished build has made; its config first, so that none goes on with it."""
+    if (folder / BUILD).exists():
+        (folder / BUILD / CONFIG).unlink(missing_ok=True)
+        sync(folder / BUILD)
+    for name in (CHECKPOINTS, BUILD):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
 
 
 def fingerprint_of(config: BuildConfig, **identities: str) -> dict[str, str]:
@@ -82,6 +98,12 @@ def refuse_if_read_from(folder: Path, config: BuildConfig) -> None:
             raise RunError(
                 f"{place} lies in {folder}, which is to be written.\nName another with -o."
             )
+    for place in map(Path, config.corpus):
+        if place.is_dir() and folder.resolve().is_relative_to(place.resolve()):
+            raise RunError(
+                f"{folder} lies in {place}, all of which is read as text.\n"
+                "Name a folder elsewhere with -o."
+            )
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -98,22 +120,24 @@ def _refuse_foreign(folder: Path) -> None:
         _finished(folder)
 
 
+def _refuse_unlisted(folder: Path) -> None:
+    """Raises RunError where no manifest tells which of the files below our names are ours."""
+    names = ("tables", *manifest.BESIDE_TABLES, CONFIG)
+    taken = [name for name in names if (folder / name).exists()]
+    if taken and not (folder / manifest.NAME).exists():
+        raise RunError(
+            f"{folder} has {', '.join(taken)}, but no {manifest.NAME} that lists what is a run's.\n"
+            "Move that away, or name another folder with -o."
+        )
+
+
 def _finished(folder: Path) -> dict[str, str] | None:
     """The fingerprint of the run in a folder; None when there is none.
 
-    Raises RunError for a manifest that is not ours.
+    Raises RunError for a manifest that cannot be read, or is of something else.
     """
-    path = folder / manifest.NAME
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text("utf-8"))["fingerprint"]
-        return {str(name): str(value) for name, value in found.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{path} is damaged, or of something else than a run: {error}\n"
-            "Name another folder with -o."
-        ) from error
+    there = (folder / manifest.NAME).exists()
+    return manifest.read(folder).fingerprint if there else None
 
 
 def _under_way(folder: Path) -> dict[str, str] | None:

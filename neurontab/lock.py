@@ -1,6 +1,6 @@
 """One writer at a time in a run's folder."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -14,8 +14,10 @@ LOCK = Path(STATE, "lock")  # stays: a folder that holds it is ours
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[Callable[[], None]]:
     """Holds a folder, made if need be; one that was made and is still empty goes again.
+
+    What it gives raises RunError when the folder has been taken away meanwhile.
 
     Raises RunError when another process holds it, or it cannot be written.
     """
@@ -33,15 +35,26 @@ def locked(folder: Path) -> Iterator[None]:
         raise RunError(
             f"{folder} cannot be written: {error.strerror}.\nName another folder."
         ) from error
+    held = _identity(folder)
+
+    def refuse_if_gone() -> None:
+        if _identity(folder) != held:
+            raise RunError(f"{folder} was removed while it was being written.\nRun it again.")
+
     try:
-        yield
+        yield refuse_if_gone
     finally:
-        mine = folder.absolute() in made
+        mine = folder.absolute() in made and _identity(folder) == held
         if mine and _holds_only(folder, STATE) and _holds_only(state, LOCK.name):
             Path(lock.lock_file).unlink()
             for empty in takewhile(lambda path: not any(path.iterdir()), made):
                 empty.rmdir()
         lock.release()
+
+
+def _identity(folder: Path) -> int | None:
+    """What no other file is called while this one is open; None where there is none."""
+    return (folder / LOCK).stat().st_ino if (folder / LOCK).exists() else None
 
 
 def _holds_only(folder: Path, name: str) -> bool:

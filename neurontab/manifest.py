@@ -74,6 +74,11 @@ class Manifest:
     queries_folder: str | None = None
     schema_version: int = SCHEMA_VERSION
 
+    def listed(self) -> set[str]:
+        """The files of the run beside manifest and config, by their path in it."""
+        parts = ((name, part) for name, known in self.tables.items() for part in known)
+        return {f"tables/{name}/{part}.parquet" for name, part in parts} | set(self.files)
+
     def write(self, folder: Path) -> None:
         """Puts the manifest in its place."""
         write_text(folder / NAME, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
@@ -96,13 +101,17 @@ def read(folder: Path) -> Manifest:
                 f"{SCHEMA_VERSION}.\nUpgrade neurontab."
             )
         manifest = TypeAdapter(Manifest).validate_python(found)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise RunError(f"{path} is damaged: {error}\nBuild the run again with --fresh.") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{path} is damaged, or of something else than a run: {error}\n"
+            "Build it again in another folder, or remove this one before."
+        ) from error
     strange = [name for name in (*manifest.tables, *manifest.queries) if not name.isidentifier()]
     if strange:
         raise RunError(f"{path} names a table {strange[0]!r}, which cannot be one.")
     for file in manifest.files:
-        if ".." in Path(file).parts or Path(file).parts[0] not in BESIDE_TABLES:
+        first, *rest = Path(file).parts or ("",)
+        if ".." in rest or not rest or first not in BESIDE_TABLES:
             raise RunError(f"{path} names a file {file!r}, which cannot be one.")
     for part in (part for known in manifest.tables.values() for part in known):
         if not PART.fullmatch(part):

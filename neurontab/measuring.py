@@ -27,6 +27,7 @@ from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
 NEXT = "next"  # in a state: the sequence to go on with
+FILE = "file:"  # begins the key of a written file's digest
 PRODUCTS = "products"
 SHOWN = 50  # neurons of each model whose logits are kept for every token
 
@@ -37,6 +38,7 @@ class Passes:
 
     checkpoints: Checkpoints
     stop: Callable[[], bool]
+    refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away
 
     def resume(self, name: str, parts: Mapping[str, Accumulator]) -> int:
         """Takes a pass up where it was left; the number of the sequence to go on with."""
@@ -51,6 +53,7 @@ class Passes:
 
         Raises StoppedError in the latter case.
         """
+        self.refuse_if_gone()
         stop = self.stop()
         if stop or self.checkpoints.due():
             self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
@@ -67,7 +70,7 @@ def measure_family(
 ) -> None:
     """Writes every measured table into a build's folder."""
     models, text, config = prepared.models, prepared.corpus, prepared.config
-    writer = Writer(folder, prepared.run_id)
+    writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
     corpus.place(text, folder / "corpus")
     write_models(models, text, writer)
     survey = Survey.of(
@@ -111,7 +114,7 @@ def _surveyed(
 ) -> State:
     """Writes the tables of one model, and returns what the matching needs of it."""
     done = passes.checkpoints.load(f"{model.name}.done")
-    if done is not None:
+    if done is not None and _is_still_there(done, writer.digests(model.name)):
         return done
     name = f"{model.name}.survey"
     batch_tokens = prepared.config.batch_tokens
@@ -133,10 +136,19 @@ def _surveyed(
         stage.advance(1)
         write_weights(model, survey.corpus, writer)
         stage.advance(1)
-    found = _needed(layers)
+    found = _needed(layers) | {
+        f"{FILE}{path}": torch.tensor(list(bytes.fromhex(digest)))
+        for path, digest in writer.digests(model.name).items()
+    }
     passes.checkpoints.save(f"{model.name}.done", found)
     passes.checkpoints.forget(name)
     return found
+
+
+def _is_still_there(done: State, digests: Mapping[str, str]) -> bool:
+    """Whether the files that were written are as they were when the model was done."""
+    written = {key.removeprefix(FILE): each for key, each in done.items() if key.startswith(FILE)}
+    return all(digests.get(path) == bytes(each.tolist()).hex() for path, each in written.items())
 
 
 def _needed(layers: list[LayerStatistics]) -> State:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from neurontab import manifest
-from neurontab.commit import settle
+from neurontab.commit import WHOLE, settle
 from neurontab.errors import QueryError, RunError, TableError, nearest
 from neurontab.files import sha256_of
 from neurontab.manifest import Manifest
@@ -181,10 +181,14 @@ def open_run(folder: str | Path | None = None, queries: str | Path | None = None
 
 
 def newest(runs: Path = RUNS) -> Path:
-    """The folder of the run whose manifest was written last."""
-    finished = sorted(runs.glob(f"*/{manifest.NAME}"), key=lambda path: path.stat().st_mtime)
-    if not finished:
+    """The folder of the run whose manifest was written last, be it still to be put in place."""
+    written = {
+        runs / path.relative_to(runs).parts[0]: path.stat().st_mtime
+        for place in (Path(), WHOLE)
+        for path in runs.glob(f"*/{place / manifest.NAME}")
+    }
+    if not written:
         raise RunError(
             f"No finished run under {runs}/.\nBuild one with: neurontab build, or name one with -r."
         )
-    return finished[-1].parent
+    return max(written, key=written.__getitem__)

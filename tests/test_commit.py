@@ -1,7 +1,11 @@
 """Files that are replaced as one, whenever the replacing is broken off."""
 
+import shutil
+from pathlib import Path
+
 import pytest
-from conftest import stopped_after
+import tiny
+from conftest import Built, stopped_after
 
 import neurontab
 from neurontab.derive import rederive
@@ -52,6 +56,29 @@ def test_a_derivation_broken_off_before_leaves_everything_as_it_was(
     assert sha256_of(own.folder / "manifest.json") == before
     assert_whole(own)
     assert_whole(rederive(own, LOW))
+
+
+def test_a_table_that_the_run_does_not_list_is_not_derived_from(
+    built: Built, text: Path, family: Run
+) -> None:
+    run = built(text, a=tiny.model(0))
+    (run.folder / "tables" / "matches").mkdir()
+    mine = run.folder / "tables" / "matches" / "mine.parquet"
+    shutil.copy(next((family.folder / "tables" / "matches").iterdir()), mine)
+    before = run.scan("universality").collect()
+    assert rederive(run, {}).scan("universality").collect().equals(before)
+
+
+def test_the_newest_run_may_still_have_to_be_put_in_place(
+    own: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own.folder.parent)
+    (own.folder.parent / "runs").mkdir()
+    own.folder.rename(own.folder.parent / "runs" / "new")
+    with stopped_after(0), pytest.raises(KeyboardInterrupt):
+        rederive(Run(Path("runs/new")), LOW)
+    Path("runs/new/manifest.json").unlink()
+    assert neurontab.open().folder == Path("runs/new")
 
 
 def test_a_run_in_the_middle_of_being_replaced_is_not_read(own: Run) -> None:

@@ -240,12 +240,113 @@ def test_a_manifest_cannot_name_files_elsewhere(built: Built, text: Path, tmp_pa
         {"tables": about["tables"] | {"models": {"../../../precious": part}}},
         {"files": {"../precious.parquet": ""}},
         {"files": {str(victim): ""}},
+        {"files": {"": ""}},
+        {"files": {"corpus": ""}},
     ):
         path.write_text(json.dumps(about | change))
         with pytest.raises(RunError, match="which cannot be one"):
             Run(run.folder)
-        built(text, fresh=True, a=tiny.model(0))
-        assert victim.read_text() == "mine"
+        with pytest.raises(RunError, match="which cannot be one"):
+            built(text, fresh=True, a=tiny.model(0))
+    assert victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("harm", ["half", "newer", "gone", "folder"])
+def test_what_no_readable_manifest_lists_is_never_replaced(
+    built: Built, text: Path, harm: str
+) -> None:
+    run = built(text, a=tiny.model(0))
+    path = run.folder / "manifest.json"
+    about = path.read_text()
+    path.unlink()
+    if harm == "folder":
+        path.mkdir()
+    elif harm != "gone":
+        newer = json.dumps(json.loads(about) | {"schema_version": 99})
+        path.write_text({"half": about[:200], "newer": newer}[harm])
+    before = snapshot(run.folder)
+    said = {
+        "half": r"is damaged.*\n.*another folder, or remove this one",
+        "newer": r"schema version 99.*\nUpgrade",
+        "gone": r"but no manifest.json that lists.*\nMove that away",
+        "folder": "is not a run",
+    }
+    for fresh in (False, True):
+        with pytest.raises(RunError, match=said[harm]):
+            built(text, fresh=fresh, a=tiny.model(1))
+    assert snapshot(run.folder) == before
+
+
+@pytest.mark.parametrize("taken", ["tables/examples/b.parquet", "activations"])
+def test_a_file_of_ones_own_in_the_place_of_a_new_one_is_not_overwritten(
+    built: Built, text: Path, taken: str
+) -> None:
+    run = built(text, a=tiny.model(0))
+    mine = run.folder / taken
+    if mine.is_dir():
+        shutil.rmtree(mine)
+    mine.write_text("mine")
+    with pytest.raises(RunError, match=f"{taken} is in the way.*\nMove it away"):
+        built(text, fresh=True, b=tiny.model(1))
+    assert mine.read_text() == "mine"
+    assert Run(run.folder).manifest == run.manifest
+    mine.unlink()
+    again = built(text, fresh=True, b=tiny.model(1))
+    assert [model["model"] for model in again.manifest.models] == ["b"]
+
+
+def test_reading_a_folder_that_is_no_run_moves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "state" / "whole").mkdir(parents=True)
+    (tmp_path / "state" / "whole" / "chapter.tex").write_text("mine")
+    (tmp_path / "chapter.tex").write_text("also mine")
+    before = snapshot(tmp_path)
+    with pytest.raises(RunError, match="is not a run"):
+        Run(tmp_path)
+    assert snapshot(tmp_path) == before
+
+
+def test_parts_of_a_run_may_lie_elsewhere_when_it_is_replaced(
+    built: Built, text: Path, tmp_path: Path
+) -> None:
+    run = built(text, a=tiny.model(0))
+    for name in ("corpus", "tables/examples", "activations/a"):
+        elsewhere = tmp_path / "large_disk" / name
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        (run.folder / name).rename(elsewhere)
+        (run.folder / name).symlink_to(elsewhere)
+    again = built(text, fresh=True, a=tiny.model(1))
+    for name in again.manifest.tables:
+        again.check_parts(name, digests=True)
+
+
+def test_a_run_within_its_own_text_is_refused(tmp_path: Path) -> None:
+    """The next build would read the tables of this one."""
+    words = tiny.write_text(tmp_path / "texts" / "words.txt")
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(words.parent)], tokens="all")
+    with pytest.raises(RunError, match=r"lies in .*texts, all of which is read as text"):
+        build(settings, words.parent / "runs" / "x")
+    assert [path.name for path in words.parent.iterdir()] == ["words.txt"]
+
+
+def test_a_folder_taken_away_under_a_build_is_noticed(tmp_path: Path, text: Path) -> None:
+    """Else it would write into what another build has begun there meanwhile."""
+    folder = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
+    other = resolve(models=[str(folder)], corpus=[str(text)], tokens=500)
+    run = tmp_path / "run"
+    asked = iter([True])
+
+    def replaced() -> bool:
+        if next(asked, None):
+            shutil.rmtree(run)
+            build(other, run)
+        return False
+
+    with pytest.raises(RunError, match=r"was removed while it was being written.\nRun it again"):
+        build(settings, run, stop=replaced)
+    assert Run(run).manifest.config["tokens"] == 500
+    assert build(settings, run, fresh=True).manifest.config["tokens"] == "all"
 
 
 def test_a_refused_build_removes_no_folder_that_was_there(

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -15,6 +16,7 @@ from killed import settings_of
 from neurontab import suite
 from neurontab.building import build
 from neurontab.errors import FileError, StoppedError
+from neurontab.folder import discard
 from neurontab.manifest import Manifest
 from neurontab.run import Run
 
@@ -90,6 +92,54 @@ def test_a_state_that_is_damaged_is_not_believed(
         path.write_bytes(harmed.get(harm, b""))
         if harm == "gone":
             path.unlink()
+    assert_same(build(settings, folder), undisturbed)
+
+
+@pytest.mark.parametrize("harm", ["flipped", "gone"])
+@pytest.mark.parametrize("name", ["tables/examples/m0.parquet", "activations/m0/post.0.arrow"])
+def test_a_file_that_a_finished_model_has_lost_is_written_again(
+    tmp_path: Path, text: Path, undisturbed: Manifest, name: str, harm: str
+) -> None:
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    asked = iter([False] * 8 + [True])
+    with pytest.raises(StoppedError):
+        build(settings, folder, stop=lambda: next(asked))
+    path = folder / "state" / "build" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    if harm == "gone":
+        path.unlink()
+    (path.parent / f".{path.name}.1.part").write_text("left by a kill in the middle of a write")
+    assert_same(build(settings, folder), undisturbed)
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("removed", range(0, 20, 6))
+def test_a_build_that_was_half_discarded_begins_anew(
+    tmp_path: Path,
+    text: Path,
+    undisturbed: Manifest,
+    removed: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    asked = iter([False] * 8 + [True])
+    with pytest.raises(StoppedError):
+        build(settings, folder, stop=lambda: next(asked))
+    left, unlink = removed, os.unlink
+
+    def some(*path: Any, **options: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise KeyboardInterrupt
+        unlink(*path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.unlink", some)
+        with pytest.raises(KeyboardInterrupt):
+            discard(folder)
     assert_same(build(settings, folder), undisturbed)
 
 

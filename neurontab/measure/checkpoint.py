@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from neurontab.errors import FileError
 from neurontab.files import sha256_of, write_whole
 from neurontab.measure.accumulator import State
 
@@ -29,20 +30,23 @@ class Checkpoints:
         whole = {key: tensor.cpu().contiguous() for key, tensor in state.items()}
         write_whole(beside, lambda path: save_file(whole, path))
         place = self._folder / f"{name}.{sha256_of(beside)}.state"
-        beside.replace(place)
-        for path in older:
-            if path != place:
-                path.unlink()
+        try:
+            beside.replace(place)
+            for path in older:
+                if path != place:
+                    path.unlink()
+        except OSError as error:
+            raise FileError(f"{place} cannot be written: {error.strerror}.") from error
         self._saved = time.monotonic()
 
     def load(self, name: str) -> State | None:
         """The state of a name; None when there is none that is whole."""
         for path in self._files(name):
-            if path.name == f"{name}.{sha256_of(path)}.state":
-                try:
+            try:
+                if path.name == f"{name}.{sha256_of(path)}.state":
                     return load_file(path)
-                except (OSError, SafetensorError):
-                    continue
+            except (OSError, SafetensorError):
+                continue
         return None
 
     def forget(self, name: str) -> None:

@@ -49,8 +49,8 @@ class Plan:
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
 
-    def refuse_if_too_large(self, folder: Path, device: torch.device) -> None:
-        """Raises RunError when memory or disk would not do."""
+    def refuse_if_too_large(self, folder: Path, device: torch.device, written: int = 0) -> None:
+        """Raises RunError when memory or disk would not do; so many bytes are already on disk."""
         free = free_memory(device)
         if self.memory > FREE_SHARE * free:
             raise RunError(
@@ -59,9 +59,10 @@ class Plan:
                 "Name fewer or smaller models, or use a larger machine."
             )
         left = shutil.disk_usage(_existing(folder)).free
-        if self.disk > left:
+        needed = self.disk - written
+        if needed > left:
             raise RunError(
-                f"The build needs about {self.disk / 2**20:,.0f} MiB on disk; "
+                f"The build needs about {needed / 2**20:,.0f} MiB on disk; "
                 f"{left / 2**20:,.0f} MiB are free at {folder}.\nName another folder with -o."
             )
 

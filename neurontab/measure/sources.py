@@ -8,6 +8,7 @@ from pathlib import Path
 from neurontab.errors import ModelError
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]*[A-Za-z0-9])?")
+LONGEST_NAME = 100  # two of them are in the name of a file
 BETWEEN = "--"  # stands between two models' names in the name of a file
 FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
@@ -52,10 +53,10 @@ def parse_source(spec: str) -> ModelSource:
         source, _, revision = source.rpartition("@")
     last = Path(source).resolve().name if Path(source).is_dir() else source.rpartition("/")[2]
     name = name or (f"{last}@{revision}" if revision else last)
-    if not NAME.fullmatch(name) or BETWEEN in name:
+    if not NAME.fullmatch(name) or BETWEEN in name or len(name) > LONGEST_NAME:
         raise ModelError(
             f"{name!r} cannot be a model's name: letters and digits, between them . _ @ -, "
-            f"and no {BETWEEN}.\n"
+            f"no {BETWEEN}, and {LONGEST_NAME} characters at most.\n"
             f"Give it one: --model NAME={spec}."
         )
     return ModelSource(name, source, revision or None)

@@ -9,6 +9,7 @@ from typing import TypeVar
 import polars as pl
 
 from neurontab.errors import FileError
+from neurontab.files import sha256_of
 from neurontab.measure.columns import Columns
 from neurontab.tables import store
 from neurontab.tables.frames import frame
@@ -25,6 +26,7 @@ class Writer:
 
     folder: Path
     run_id: str
+    refuse_if_gone: Callable[[], None]  # RunError when the folder is no longer ours to write in
 
     def write(self, table: Table, part: str, *rows: Keyed) -> None:
         """One part, from all rows."""
@@ -33,6 +35,7 @@ class Writer:
 
     def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
         """One part, from a frame. Raises FileError when there is clearly no room for it."""
+        self.refuse_if_gone()
         needed = found.estimated_size() // COMPRESSED
         free = disk_usage(self.folder).free
         if needed > free:
@@ -42,6 +45,12 @@ class Writer:
                 "Make room, then run it again to go on."
             )
         store.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
+
+    def digests(self, model: str) -> dict[str, str]:
+        """sha256 of every file about one model alone, by its path in the run."""
+        files = [*self.folder.glob(f"tables/*/{model}.parquet")]
+        files += (self.folder / "activations" / model).glob("*.arrow")
+        return {path.relative_to(self.folder).as_posix(): sha256_of(path) for path in files}
 
     def scan(self, name: str) -> pl.LazyFrame:
         """A table written before."""
