@@ -75,7 +75,7 @@ def measure_family(
     write_models(models, text, writer)
     survey = Survey.of(
         text,
-        models[0].widths,
+        max((model.widths for model in models), key=sum),
         models[0].facts.d_vocab,
         exported=config.activations,
         seed=config.seed,
@@ -159,7 +159,7 @@ def _needed(layers: list[LayerStatistics]) -> State:
             f"shift.{number}": layer.post.shift,
             f"shifted_mean.{number}": layer.post.shifted_mean,
             f"variance.{number}": layer.post.variance,
-            f"token_means.{number}": token_means(layer.tokens["current"], layer.post),
+            f"token_means.{number}": token_means(layer.tokens["current"], layer.post).cpu(),
         }
     return found
 

@@ -60,6 +60,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt2-biasless": {"n_layer": 2, "n_embd": 16, "n_inner": 24, "n_head": 2, "n_positions": 32},
     "gpt_neox": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
     "llama": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
+    "llama-biased": {
+        "num_hidden_layers": 2,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "mlp_bias": True,
+    },
     "mistral": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
     "qwen2": {"num_hidden_layers": 2, "hidden_size": 16, "intermediate_size": 24},
 }
@@ -71,10 +77,10 @@ def of_kind(kind: str, *, tied: bool = False) -> Model:
     settings["tie_word_embeddings"] = tied
     if not kind.startswith("gpt2"):
         settings |= {"num_attention_heads": 2, "max_position_embeddings": 32}
-    if kind in ("llama", "mistral", "qwen2"):
+    if kind.startswith(("llama", "mistral", "qwen2")):
         settings |= {"num_key_value_heads": 1}
     torch.manual_seed(0)
-    config = AutoConfig.for_model(kind.removesuffix("-biasless"), **SHAPES[kind], **settings)
+    config = AutoConfig.for_model(kind.partition("-")[0], **SHAPES[kind], **settings)
     made = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, parameter in made.named_parameters():

@@ -21,9 +21,9 @@ def head_scores(
     """Table `head_scores`: the heads with the highest composition score, causal pairs only.
 
     A score is |w M| / (|w| |M|) with M the head's query-key or output-value matrix (Elhage et al.
-    2021); `bos_score` is w_out W_Q k / sqrt(d_head) with k the head's key at BOS (Gurnee et al.
-    2024, 5.3). Rotations by position are left out. In `parallel` blocks neither attention nor MLP
-    of a layer reads the other.
+    2021); `bos_score` is w_out W_Q k times the scale of attention scores, mostly 1 / sqrt(d_head),
+    with k the head's key at BOS (Gurnee et al. 2024, 5.3). Rotations by position are left out. In
+    `parallel` blocks neither attention nor MLP of a layer reads the other.
     """
     return stacked(
         [_layer(layer, own, heads, parallel=parallel) for layer, own in enumerate(neurons)]
@@ -50,12 +50,12 @@ def _layer(layer: int, own: MlpWeights, heads: Sequence[HeadWeights], *, paralle
 def _read_by(w_out: Float[Tensor, "neuron d_model"], heads: HeadWeights) -> dict[str, Tensor]:
     """Scores of what neurons write, for heads that come after them."""
     attention = heads.query @ heads.key.transpose(1, 2)  # [head, d_model, d_model]
-    scale = heads.query.shape[2] ** 0.5
     return {
         "q_comp": _composition(w_out, attention, from_right=False),
         "k_comp": _composition(w_out, attention, from_right=True),
         "v_comp": _composition(w_out, heads.value @ heads.out, from_right=False),
-        "bos_score": torch.einsum("nd,hde,he->nh", w_out, heads.query, heads.key_at_bos) / scale,
+        "bos_score": torch.einsum("nd,hde,he->nh", w_out, heads.query, heads.key_at_bos)
+        * heads.scale,
     }
 
 

@@ -134,7 +134,7 @@ class LanguageModel:
         """
         mlp = self.bridge.blocks[layer].mlp
         gate = mlp.W_gate if self.facts.gated else None
-        bias = mlp.b_in
+        bias = mlp.b_gate if self.facts.gated else mlp.b_in
         zero = torch.zeros(self.facts.d_mlp, dtype=torch.float64, device=self.device)
         raw = MlpWeights(
             w_in=mlp.W_in.detach().double().T,
@@ -182,6 +182,7 @@ class LanguageModel:
             value,
             out=norm.written_by(attention.W_O.detach().double()),
             key_at_bos=_for_every_head(at_bos, self.facts.n_heads),
+            scale=float(attention.original_component.scaling),
         )
 
     @property

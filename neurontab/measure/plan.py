@@ -99,12 +99,11 @@ def plan(
     weights = [_flop_a_token(facts) // 2 + facts.d_vocab * facts.d_model for facts in models]
     speed = measured_speed(device)
     largest = max(neurons.values())
-    groups = [groups_within(types, n) + 1 for n in neurons.values()]
-    alone = max(
-        n * (BYTES_A_GROUP * (len(OFFSETS) * g + context) + 8 * exported + KEPT_BYTES)
-        for n, g in zip(neurons.values(), groups, strict=True)
+    groups = groups_within(types, largest) + 1
+    alone = largest * (
+        BYTES_A_GROUP * (len(OFFSETS) * groups + context) + 8 * exported + KEPT_BYTES
     )
-    means = sum(4 * n * g for n, g in zip(neurons.values(), groups, strict=True))
+    means = 4 * total * groups
     together = int(8 * products + 4 * block_tokens * total) + 8 * widest * (
         2 * largest + draws * widest
     )

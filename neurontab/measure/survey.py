@@ -47,7 +47,10 @@ class Survey:
     def of(
         cls, corpus: Corpus, widths: Sequence[int], d_vocab: int, *, exported: int, seed: int
     ) -> "Survey":
-        """Fits the groups of tokens to the memory, the frequent ones first, and draws places."""
+        """Fits the groups of tokens to the memory, the frequent ones first, and draws places.
+
+        `widths` are the neurons of each layer of the largest model: all share the groups.
+        """
         counts = torch.from_numpy(corpus.token_counts(d_vocab))
         room = groups_within(int((counts > 0).sum()), sum(widths))
         often = counts.argsort(descending=True, stable=True)[:room]

@@ -41,11 +41,14 @@ class Vocabulary:
     ) -> "Vocabulary":
         """From the rows of all tokens; `centred` streams have no part along ones.
 
-        That direction is read by nothing and written by nothing, so it is no null direction.
+        That direction is read by nothing and written by nothing, so it is no null direction: it is
+        taken to the other end of the spectrum.
         """
-        read = unembed[ids]
-        values, vectors = torch.linalg.eigh(read.T @ read)  # squared singular values, rising
-        first = int(centred)
+        read = unembed[ids] - unembed[ids].mean(dim=0)
+        products = read.T @ read
+        if centred:
+            products = products + products.trace() / len(products) * torch.ones_like(products)
+        values, vectors = torch.linalg.eigh(products)  # squared singular values, rising
         k = max(1, round(NULL_SHARE * embed.shape[1]))
         singular = values.clamp_min(ROUNDING * values[-1]).sqrt()
         often = ((counts[ids] + 1).double() / (counts[ids] + 1).sum()).log()
@@ -54,9 +57,9 @@ class Vocabulary:
             ids,
             embed[ids],
             read,
-            vectors[:, first : first + k],
-            float(singular[first + k] / singular[first + k - 1]),
-            embed.shape[1] - first,
+            vectors[:, :k],
+            float(singular[k] / singular[k - 1]),
+            embed.shape[1] - int(centred),
             often / often.norm().clamp_min(1e-300),
         )
 

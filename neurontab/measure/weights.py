@@ -32,6 +32,7 @@ class HeadWeights:
     value: Float[Tensor, "head d_model d_head"]
     out: Float[Tensor, "head d_head d_model"]
     key_at_bos: Float[Tensor, "head d_head"]  # on an input of BOS alone
+    scale: float  # that products of queries and keys are multiplied with
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ ATTENTION = [
         value=drawn(HEADS, D_MODEL, D_HEAD),
         out=drawn(HEADS, D_HEAD, D_MODEL),
         key_at_bos=drawn(HEADS, D_HEAD),
+        scale=D_HEAD**-0.5 / (layer + 1),
     )
-    for _ in range(3)
+    for layer in range(3)
 ]
 
 
@@ -74,7 +75,7 @@ def test_head_scores_are_those_of_each_pair_in_causal_order(parallel: bool) -> N
         expected = dict.fromkeys(names, np.nan)
         if head_layer > layer:
             at_bos = own.w_out[neuron] @ heads.query[head] @ heads.key_at_bos[head]
-            expected["bos_score"] = float(at_bos) / D_HEAD**0.5
+            expected["bos_score"] = float(at_bos) * heads.scale
             expected["q_comp"] = score(own.w_out[neuron], attention)
             expected["k_comp"] = score(own.w_out[neuron], attention.T)
             expected["v_comp"] = score(own.w_out[neuron], moved)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import normalizers
 from transformer_lens import TransformerBridge
+from transformers import AutoModelForCausalLM
 
 from neurontab.errors import ModelError
 from neurontab.measure.basis import check_basis
@@ -78,8 +80,9 @@ def test_weights_are_folded_as_transformer_lens_folds_them(tmp_path: Path, kind:
         ours, theirs = model.weights(layer), bridge.blocks[layer].mlp
         assert torch.allclose(ours.w_in.T.float(), theirs.W_in, atol=1e-6)
         assert torch.allclose(ours.w_out.float(), theirs.W_out, atol=1e-6)
-        if theirs.b_in is not None:
-            assert torch.allclose(ours.b_in.float(), theirs.b_in, atol=1e-6)
+        bias = theirs.b_gate if model.facts.gated else theirs.b_in
+        if bias is not None:
+            assert torch.allclose(ours.b_in.float(), bias, atol=1e-6)
         assert (ours.w_gate is not None) == model.facts.gated == (not kind.startswith("gpt"))
         if ours.w_gate is not None:
             assert torch.allclose(ours.w_gate.T.float(), theirs.W_gate, atol=1e-6)
@@ -132,6 +135,36 @@ def test_an_architecture_that_nobody_has_checked_is_refused(
     (folder / "config.json").write_text(json.dumps(config | {"architectures": architecture}))
     with pytest.raises(ModelError, match=r"the architecture .*\nSupported are GPT2LMHead"):
         loaded(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "scales"),
+    [
+        ({}, [8**-0.5, 8**-0.5]),
+        ({"scale_attn_by_inverse_layer_idx": True}, [8**-0.5, 8**-0.5 / 2]),
+        ({"scale_attn_weights": False}, [1, 1]),
+    ],
+)
+def test_attention_scores_are_scaled_as_the_configuration_says(
+    tmp_path: Path, settings: dict[str, bool], scales: list[float]
+) -> None:
+    """The pattern that Hugging Face computes is that of the scores with this scale."""
+    made = tiny.of_kind("gpt2")
+    made.config.update(settings)
+    folder = tiny.save(made, tmp_path / "m")
+    model = loaded(folder)
+    assert [model.heads(layer).scale for layer in range(2)] == pytest.approx(scales)
+    reference: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    given: list[torch.Tensor] = []
+    for block in reference.transformer.h:
+        block.attn.c_attn.register_forward_hook(lambda _, inputs, output: given.append(output[0]))
+    patterns = reference(torch.tensor([[0, 7, 9]]), output_attentions=True).attentions
+    later = torch.ones(3, 3).triu(1).bool()
+    for scale, each, pattern in zip(scales, given, patterns, strict=True):
+        query, key = (part.reshape(3, 2, 8) for part in each.split(16, dim=1)[:2])
+        scores = torch.einsum("qhd,khd->hqk", query, key) * scale
+        expected = scores.masked_fill(later, -torch.inf).softmax(dim=2)
+        assert torch.allclose(pattern[0], expected, atol=1e-5)
 
 
 def test_neox_attention_without_biases_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -68,6 +68,26 @@ def test_the_mean_direction_of_layer_norm_is_no_null_direction() -> None:
         assert (null.T @ ones).abs().item() == pytest.approx(along, abs=1e-6)
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e-6, 0])
+def test_a_direction_that_is_read_as_little_as_the_mean_is_still_found(size: float) -> None:
+    ones = torch.ones(D_MODEL, dtype=torch.float64) / D_MODEL**0.5
+    unread = torch.zeros(D_MODEL, dtype=torch.float64)
+    unread[:2] = torch.tensor([1, -1]) / 2**0.5
+    rows = UNEMBED - torch.outer(UNEMBED @ ones, ones)
+    rows = rows - (1 - size) * torch.outer(rows @ unread, unread)
+    vocabulary = Vocabulary.of(IDS, EMBED, rows, COUNTS, centred=True)
+    found = vocab_effect(torch.stack([unread, ones + unread]), vocabulary)
+    assert found["null_fraction"][0] == pytest.approx(1, abs=1e-3)
+
+
+def test_rows_that_no_token_has_count_for_nothing() -> None:
+    padded = UNEMBED.clone()
+    padded[np.setdiff1d(np.arange(len(padded)), IDS.numpy())] = 50.0
+    found = vocab_effect(W_OUT, Vocabulary.of(IDS, EMBED, padded, COUNTS, centred=False))
+    expected = vocab_effect(W_OUT, VOCABULARY)
+    assert all(found[name] == pytest.approx(expected[name]) for name in expected)
+
+
 def test_effects_on_all_logits_are_numpy_s() -> None:
     w_out = W_OUT.clone()
     w_out[2] = 0

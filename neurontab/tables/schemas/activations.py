@@ -51,7 +51,8 @@ ACTIVATION_HISTOGRAMS = Table(
 
 TOKEN_RESPONSE = Table(
     "token_response",
-    "The 20 tokens that raise every neuron's post most, by z of the mean.",
+    "The 20 tokens that raise every neuron's post most, by z of the mean, among those frequent "
+    "enough for sums of their own within the memory.",
     keys=(*NEURON_KEY, OFFSET, RANK),
     values=(
         TOKEN,

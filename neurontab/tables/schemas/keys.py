@@ -13,7 +13,9 @@ NEURON_KEY = (MODEL, LAYER, NEURON)
 OTHER_MODEL = Column("other_model", pl.String, "Name of the model matched against.")
 OTHER_LAYER = Column("other_layer", pl.Int32, "Layer in the other model.", check=at_least(0))
 OTHER_NEURON = Column("other_neuron", pl.Int32, "Neuron in the other model.", check=at_least(0))
-RANK = Column("rank", pl.Int32, "1 is the strongest.", check=at_least(1))
+RANK = Column(
+    "rank", pl.Int32, "1 is the strongest; of a sample, the first in the text.", check=at_least(1)
+)
 COUNT = Column("n", pl.Int64, "Counted positions.", unit="tokens", check=at_least(0))
 SITE = Column("site", pl.String, "pre or post.", check=one_of("pre", "post"))
 OFFSET = Column(

@@ -55,8 +55,9 @@ MATCHES = Table(
             "token_share",
             pl.Float32,
             "Share of the covariance that is between means of the current token; below 0 or above "
-            "1 where what is left within tokens has the other sign. Rare tokens beyond the memory "
-            "count as one.",
+            "1 where what is left within tokens has the other sign. Too high by about the number "
+            "of token types over that of positions, and by more for neurons of rare tokens, which "
+            "have nothing within. Rare tokens beyond the memory count as one.",
             "law of total covariance",
             nullable=True,
         ),

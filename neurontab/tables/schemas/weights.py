@@ -80,8 +80,9 @@ VOCAB_EFFECT = Table(
         Column(
             "logit_var",
             pl.Float64,
-            "Variance over the vocabulary of the logits of the output vector.",
-            STOLFO,
+            "Variance over the vocabulary of the output vector's logits, per unit of activation "
+            "and before the final norm's scale. Stolfo's LogitVar is of the cosines: m2 over n of "
+            "side out and matrix unembed in vocab_moments.",
             check=at_least(0),
         ),
         Column(
@@ -182,7 +183,8 @@ HEAD_SCORES = Table(
         Column(
             "bos_score",
             pl.Float32,
-            "What the output vector adds to the head's attention score for BOS, at any position; "
+            "What the output vector adds to the head's attention score for BOS, at any position, "
+            "per unit of activation and before the scale of the norm that the head reads through; "
             "rotations left out; null for heads before the neuron.",
             f"{PAPER}, 5.3",
             nullable=True,
