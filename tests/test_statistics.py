@@ -12,6 +12,7 @@ from test_planted import activations
 
 from neurontab.building import build
 from neurontab.config import resolve
+from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS
 from neurontab.run import Run
 
 WIDTH = 24
@@ -175,3 +176,22 @@ def test_tokens_beyond_the_memory_share_one_group(
     share = run.scan("matches").filter(pl.col("corr") > 0.5).collect()["token_share"].to_numpy()
     assert (share < 1).all()
     assert not (run.folder / "activations").exists()
+
+
+def test_models_of_unequal_size_share_the_groups_that_the_largest_has_room_for(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it does not matter which is named first."""
+    room = 10 * BYTES_A_GROUP * len(OFFSETS) * 2 * 48
+    monkeypatch.setattr("neurontab.measure.survey.GROUP_MEMORY", room)
+    small = tiny.save(tiny.model(0), tmp_path / "small")
+    large = tiny.save(tiny.model(1, d_mlp=48), tmp_path / "large")
+    found = []
+    for number, order in enumerate(([small, large], [large, small])):
+        settings = resolve(models=list(map(str, order)), corpus=[str(text)], tokens="all")
+        run = build(settings, tmp_path / str(number))
+        found.append(run.scan("matches").drop("reverse_rank").collect())
+        assert run.scan("token_response").collect()["token_id"].n_unique() == 10
+    keys = ["model", "layer", "neuron", "other_model", "rank"]
+    one, other = (each.sort(keys) for each in found)
+    assert (one["token_share"] - other["token_share"]).abs().max() < 1e-4  # type: ignore[operator]

@@ -12,7 +12,7 @@ from neurontab.measure.pairs import PairSums
 from neurontab.measure.stream import Batch, Rows, Runs, batches, stream
 from neurontab.measure.survey import Member
 
-Shifts = Mapping[Place, Float[Tensor, " neuron"]]
+Shifts = Mapping[Place, Float[Tensor, " _"]]
 Products = dict[tuple[Place, Place], PairSums]
 
 
