@@ -1,6 +1,7 @@
 """A build that is killed, stopped, or robbed of its disk goes on and ends with the same bytes."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,14 +11,19 @@ from typing import Any
 
 import pytest
 import tiny
+import torch
 from conftest import Built
 from killed import settings_of
 
 from neurontab import suite
 from neurontab.building import build
-from neurontab.errors import FileError, StoppedError
+from neurontab.errors import FileError, RunError, StoppedError
+from neurontab.files import size_of
 from neurontab.folder import discard
 from neurontab.manifest import Manifest
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.prepare import prepare
+from neurontab.progress import Silent
 from neurontab.run import Run
 
 
@@ -113,6 +119,37 @@ def test_a_file_that_a_finished_model_has_lost_is_written_again(
     (path.parent / f".{path.name}.1.part").write_text("left by a kill in the middle of a write")
     assert_same(build(settings, folder), undisturbed)
     assert not list(folder.rglob("*.part"))
+
+
+def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, seconds=0.0)
+    checkpoints.save("m.survey", {"x": torch.arange(3)})
+    (state,) = tmp_path.iterdir()
+    state.unlink()
+    state.mkdir()  # what reading answers with an error of the system's
+    assert checkpoints.load("m.survey") is None
+
+
+def test_what_an_interrupted_build_has_written_is_not_asked_for_again(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    asked = iter([False] * 8 + [True])
+    with pytest.raises(StoppedError):
+        build(settings, folder, stop=lambda: next(asked))
+    planned = prepare(settings, Silent()).plan.disk
+    there = size_of(folder / "state")
+    assert 0 < there < planned
+    usage = shutil.disk_usage(tmp_path)
+
+    def free(room: int) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=room))
+
+    free(planned - there - 2**20)
+    with pytest.raises(RunError, match="MiB on disk"):
+        build(settings, folder)
+    free(planned - there + 1)
+    assert build(settings, folder).tables()
 
 
 @pytest.mark.parametrize("removed", range(0, 20, 6))

@@ -70,6 +70,13 @@ def test_an_answer_comes_in_every_format(family: Run, tmp_path: Path, form: str)
             assert done.stdout.splitlines()[2].replace(" ", "") == "|0|72|"
 
 
+def test_what_the_system_refuses_is_one_message(family: Run) -> None:
+    done = call("query", SQL, "-r", "r" * 300)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("FileError: rrr")
+    assert done.stderr.strip().endswith("File name too long.")
+
+
 def test_a_long_answer_says_how_much_it_hides(family: Run) -> None:
     done = call("query", "SELECT neuron FROM neurons", "-r", family.folder, "--limit", 5)
     assert len(done.stdout.splitlines()) == 6

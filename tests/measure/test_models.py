@@ -167,6 +167,12 @@ def test_attention_scores_are_scaled_as_the_configuration_says(
         assert torch.allclose(pattern[0], expected, atol=1e-5)
 
 
+def test_a_name_too_long_for_a_file_is_refused_before_anything_is_measured() -> None:
+    assert parse_source(f"{'n' * 100}=x").name == "n" * 100
+    with pytest.raises(ModelError, match=r"100 characters at most.\nGive it one"):
+        parse_source(f"{'n' * 101}=x")
+
+
 def test_neox_attention_without_biases_is_refused_with_the_remedy(tmp_path: Path) -> None:
     folder = tiny.save(tiny.of_kind("gpt_neox"), tmp_path / "m")
     config = json.loads((folder / "config.json").read_text())
