@@ -37,19 +37,23 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except NeurontabError as error:
-            typer.echo(printable(f"{type(error).__name__}: {error}"), err=True)
-            raise typer.Exit(error.exit_code) from error
-        except OSError as error:
-            if error.errno not in SYSTEM or error.filename is None:
-                raise
-            typer.echo(printable(f"FileError: {error.filename}: {error.strerror}."), err=True)
-            raise typer.Exit(FileError.exit_code) from error
+            raise _told(error) from error
         except KeyboardInterrupt:
             typer.echo("Stopped.", err=True)
             raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
             sys.stderr.close()
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno not in SYSTEM or error.filename is None:
+                raise
+            raise _told(FileError(f"{error.filename}: {error.strerror}.")) from error
+
+
+def _told(error: NeurontabError) -> typer.Exit:
+    """Shows an error, and gives the exit that goes with it."""
+    typer.echo(printable(f"{type(error).__name__}: {error}"), err=True)
+    return typer.Exit(error.exit_code)
 
 
 app = typer.Typer(

@@ -16,8 +16,14 @@ from neurontab.derive import definitions, derive, rederive
 from neurontab.errors import ModelError
 from neurontab.files import size_of
 from neurontab.folder import CHECKPOINTS, begin, claimed, discard, refuse_if_read_from
-from neurontab.lock import STATE
-from neurontab.manifest import Derivation, Manifest, TokenFile, describe_files, describe_tables
+from neurontab.manifest import (
+    BUILD,
+    Derivation,
+    Manifest,
+    TokenFile,
+    describe_files,
+    describe_tables,
+)
 from neurontab.measure.basis import check_basis
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.plan import Plan
@@ -60,7 +66,7 @@ def build(
         if not claim.finished:
             on_plan(prepared.plan)
             prepared.plan.refuse_if_too_large(
-                folder, prepared.device, written=size_of(folder / STATE)
+                folder, prepared.device, written=size_of(folder / BUILD)
             )
             try:
                 for model in prepared.models:

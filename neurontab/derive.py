@@ -27,9 +27,7 @@ def derive(
     run_id: str,
     into: Path,
 ) -> dict[str, Derivation]:
-    """Computes all derived tables from those of a run's `measured` ones that it has.
-
-    Writes them below `into`, in order.
+    """Computes all derived tables from those of a run's `measured` ones, in order, into a folder.
 
     Returns how each was derived. Raises QueryError when a query is not as declared, fails, or a
     threshold does not exist.

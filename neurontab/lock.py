@@ -17,9 +17,8 @@ LOCK = Path(STATE, "lock")  # stays: a folder that holds it is ours
 def locked(folder: Path) -> Iterator[Callable[[], None]]:
     """Holds a folder, made if need be; one that was made and is still empty goes again.
 
-    What it gives raises RunError when the folder has been taken away meanwhile.
-
-    Raises RunError when another process holds it, or it cannot be written.
+    Raises RunError when another process holds it, or it cannot be written; what it gives raises one
+    when the folder has been taken away meanwhile.
     """
     state = folder.absolute() / STATE
     made = list(takewhile(lambda path: not path.exists(), (state, *state.parents)))
@@ -54,7 +53,10 @@ def locked(folder: Path) -> Iterator[Callable[[], None]]:
 
 def _identity(folder: Path) -> int | None:
     """What no other file is called while this one is open; None where there is none."""
-    return (folder / LOCK).stat().st_ino if (folder / LOCK).exists() else None
+    try:
+        return (folder / LOCK).stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _holds_only(folder: Path, name: str) -> bool:

@@ -50,7 +50,7 @@ class Plan:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
 
     def refuse_if_too_large(self, folder: Path, device: torch.device, written: int = 0) -> None:
-        """Raises RunError when memory or disk would not do; so many bytes are already on disk."""
+        """Raises RunError when memory or disk would not do; so many bytes are `written` already."""
         free = free_memory(device)
         if self.memory > FREE_SHARE * free:
             raise RunError(
