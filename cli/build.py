@@ -37,6 +37,10 @@ def build(
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda, cuda:1; auto by default.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", help="What may be used, such as 16G; 60 % of the free."),
+    ] = None,
     queries: Annotated[
         Path | None, typer.Option("--queries", help="Folder of query modules of your own.")
     ] = None,
@@ -54,7 +58,7 @@ def build(
     from neurontab.config import resolve
 
     given = {"models": model, "corpus": corpus, "tokens": tokens, "device": device}
-    settings = resolve(config, preset, activations=activations, **given)
+    settings = resolve(config, preset, activations=activations, memory=memory, **given)
     _need_extra()
     from rich.console import Console
 
@@ -70,7 +74,7 @@ def build(
         if dry_run:
             prepared = prepare(settings, progress)
             print_plan(prepared.plan, Console())
-            prepared.plan.refuse_if_too_large(folder, prepared.device)
+            prepared.plan.refuse_if_too_large(folder)
             return
         run = build_run(
             settings,

@@ -28,7 +28,8 @@ from neurontab.measure.basis import check_basis
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.plan import Plan
 from neurontab.measure.sources import parse_sources
-from neurontab.measuring import Passes, measure_family
+from neurontab.measuring import measure_family
+from neurontab.passes import Passes
 from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Progress, Silent, Stage
 from neurontab.run import RUNS, Run
@@ -65,9 +66,7 @@ def build(
     with claimed(folder, prepared.fingerprint, fresh=fresh) as claim:
         if not claim.finished:
             on_plan(prepared.plan)
-            prepared.plan.refuse_if_too_large(
-                folder, prepared.device, written=size_of(folder / BUILD)
-            )
+            prepared.plan.refuse_if_too_large(folder, written=size_of(folder / BUILD))
             try:
                 for model in prepared.models:
                     check_basis(model, prepared.corpus.batch(0, 2))

@@ -32,7 +32,23 @@ def parse_tokens(written: object) -> object:
     return written if written in ("all", None) else parse_count(written)
 
 
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?")
+
+
+def parse_bytes(written: object) -> int | None:
+    """`16G`, `16GiB` and `1.5T`, in powers of 1,024, as a number of bytes."""
+    if written is None:
+        return None
+    found = _BYTES.fullmatch(str(written).strip().upper())
+    count = int(Decimal(found[1]) * _UNITS[found[2]]) if found else 0
+    if isinstance(written, bool) or count < 1:
+        raise ValueError("not a size such as 16G, 16GiB or 800M")
+    return count
+
+
 Count = Annotated[int, BeforeValidator(parse_count)]
+Bytes = Annotated[int | None, BeforeValidator(parse_bytes)]
 Tokens = Annotated[int | Literal["all"] | None, BeforeValidator(parse_tokens)]
 
 
@@ -67,6 +83,7 @@ class BuildConfig(_Settings):
     batch_tokens: Count = 4_096
     block_tokens: Count = 8_192
     activations: int = Field(2_048, ge=0)  # counted positions at which all activations are kept
+    memory: Bytes = None  # that may be used; None: most of what is free
     checkpoint_seconds: float = Field(120.0, ge=0)  # between two states of a pass on disk
     matching: Matching = Matching()
 

@@ -26,7 +26,7 @@ from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
-ELSEWHERE = ("models", "corpus", "checkpoint_seconds")  # settings that decide no table
+ELSEWHERE = ("models", "corpus", "checkpoint_seconds", "memory")  # settings that decide no table
 
 
 @dataclass(frozen=True)

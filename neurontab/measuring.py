@@ -1,64 +1,28 @@
 """The measuring half of a build: each model alone, then all together; both can be gone on with."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 import torch
 
-from neurontab.errors import StoppedError
+from neurontab.comparing import compare_family
 from neurontab.measure import corpus
-from neurontab.measure.accumulator import Accumulator, State, gathered, restore
-from neurontab.measure.baselines import Draws
-from neurontab.measure.checkpoint import Checkpoints
-from neurontab.measure.family import Family, LayerFacts, Place
+from neurontab.measure.accumulator import State
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.sums import Products, nothing_yet, sum_products
 from neurontab.measure.survey import LayerStatistics, Survey, begin, measure
-from neurontab.measure.token_share import TokenMeans, token_means
+from neurontab.measure.token_share import token_means
+from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
 from neurontab.writing.activations import write_survey
-from neurontab.writing.matches import match_steps, write_matches
 from neurontab.writing.models import write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
-NEXT = "next"  # in a state: the sequence to go on with
 FILE = "file:"  # begins the key of a written file's digest
-PRODUCTS = "products"
 SHOWN = 50  # neurons of each model whose logits are kept for every token
-
-
-@dataclass(frozen=True)
-class Passes:
-    """How passes over the tokens are interrupted and gone on with."""
-
-    checkpoints: Checkpoints
-    stop: Callable[[], bool]
-    refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away
-
-    def resume(self, name: str, parts: Mapping[str, Accumulator]) -> int:
-        """Takes a pass up where it was left; the number of the sequence to go on with."""
-        state = self.checkpoints.load(name)
-        if state is None:
-            return 0
-        restore(parts, state)
-        return int(state[NEXT])
-
-    def after(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
-        """Keeps the state of a pass when it is time to, or when told to stop.
-
-        Raises StoppedError in the latter case.
-        """
-        self.refuse_if_gone()
-        stop = self.stop()
-        if stop or self.checkpoints.due():
-            self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
-        if stop:
-            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
 
 
 def measure_family(
@@ -81,23 +45,7 @@ def measure_family(
         seed=config.seed,
     )
     known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
-    shifts = {
-        Place(model.name, layer): known[model.name][f"shift.{layer}"].to(prepared.device)
-        for model in models
-        for layer in range(model.facts.n_layers)
-    }
-    products = _products(prepared, shifts, passes, progress)
-    family = _family(prepared, known, products, queries, writer)
-    draws = Draws(config.matching.draws, config.matching.rotation, config.seed)
-    with progress.stage("matches", match_steps(len(models)), "steps") as stage:
-        write_matches(
-            family,
-            writer,
-            k=config.matching.k,
-            n_twins=config.matching.twins,
-            draws=draws,
-            stage=stage,
-        )
+    compare_family(prepared, known, queries, writer, passes, progress)
     if len(models) > 1:
         most = _most_universal(queries, writer)
         for model in models:
@@ -162,64 +110,6 @@ def _needed(layers: list[LayerStatistics]) -> State:
             f"token_means.{number}": token_means(layer.tokens["current"], layer.post).cpu(),
         }
     return found
-
-
-def _products(
-    prepared: Prepared, shifts: dict[Place, torch.Tensor], passes: Passes, progress: Progress
-) -> Products:
-    """Sums of products for all pairs of layers, from where they were left."""
-    text, config = prepared.corpus, prepared.config
-    products = nothing_yet(prepared.models, prepared.device)
-    parts = {f"{number}": pair for number, pair in enumerate(products.values())}
-    first = passes.resume(PRODUCTS, parts)
-    with progress.stage("products", text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for following in sum_products(
-            prepared.models,
-            text,
-            shifts,
-            products,
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            first=first,
-            advance=stage.advance,
-        ):
-            passes.after(PRODUCTS, parts, following)
-    return products
-
-
-def _family(
-    prepared: Prepared,
-    known: dict[str, State],
-    products: Products,
-    queries: dict[str, Query],
-    writer: Writer,
-) -> Family:
-    """What matching needs: spread of every layer, and which neurons have support enough."""
-    moments = writer.scan("activation_moments")
-    shape = queries["activation_shape"]({"activation_moments": moments}).collect()
-    rows = shape.sort("layer", "neuron").partition_by("model", "layer", as_dict=True)
-    device = prepared.device
-    layers = {
-        model.name: [
-            LayerFacts(
-                known[model.name][f"shift.{layer}"].to(device),
-                known[model.name][f"shifted_mean.{layer}"].to(device),
-                known[model.name][f"variance.{layer}"].to(device),
-                ~torch.from_numpy(rows[model.name, layer]["low_support"].to_numpy().copy()).to(
-                    device
-                ),
-            )
-            for layer in range(model.facts.n_layers)
-        ]
-        for model in prepared.models
-    }
-    means = {
-        name: TokenMeans(torch.cat([state[f"token_means.{n}"] for n in range(len(layers[name]))]))
-        for name, state in known.items()
-    }
-    gated = any(model.facts.gated for model in prepared.models)
-    return Family(layers, products, means, prepared.corpus.n_counted, two_sided=gated)
 
 
 def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.DataFrame:

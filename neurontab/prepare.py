@@ -79,6 +79,7 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
         kept=matching.k,
         types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
         exported=config.activations,
+        memory=config.memory,
         device=device,
     )
     identities = {f"model {model.name}": model.identity for model in models}

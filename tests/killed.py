@@ -16,6 +16,8 @@ import tiny
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
+from neurontab.prepare import prepare
+from neurontab.progress import Silent
 
 
 def main(folder: Path, kills: int, seed: int) -> None:
@@ -36,7 +38,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
             continue
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        left = sorted(path.name.rsplit(".", 2)[0] for path in run.rglob("state/**/*.state"))
+        states = (path.name.rsplit(".", 2)[0] for path in run.rglob("state/**/*.state"))
+        left = sorted(name.partition("-")[0] for name in states)
         print(f"kill {done}:", *left, flush=True)
         done += 1
     wait(begun(settings, folder / f"killed{runs}"))
@@ -51,8 +54,8 @@ def compare(run: Path, expected: manifest.Manifest) -> None:
 
 
 def planned(folder: Path) -> BuildConfig:
-    """The build that is killed."""
-    return settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
+    """The build that is killed: its products need two passes."""
+    return in_passes(settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000)), 2)
 
 
 def settings_of(folder: Path, text: Path) -> BuildConfig:
@@ -63,9 +66,22 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
         corpus=[str(text)],
         tokens="all",
         batch_tokens=512,
-        block_tokens=1_024,
+        block_tokens=2_048,
+        activations=256,
         checkpoint_seconds=0.0,
     )
+
+
+def in_passes(settings: BuildConfig, passes: int) -> BuildConfig:
+    """The same build with memory for the products in so many passes."""
+    plan = prepare(settings, Silent()).plan
+    together = plan.budget - plan.room
+    products = plan.memory - together
+    for share in range(1, 101):
+        tight = settings.model_copy(update={"memory": together + products * share // 100})
+        if prepare(tight, Silent()).plan.passes == passes:
+            return tight
+    raise AssertionError(passes)
 
 
 def begun(settings: BuildConfig, folder: Path) -> int:

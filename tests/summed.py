@@ -6,14 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.columns import Columns
-from neurontab.measure.family import Family, LayerFacts, Place, place_pairs
-from neurontab.measure.matching import Comparison, compare
+from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.matching import Matching
 from neurontab.measure.pairs import PairSums
-from neurontab.measure.similarity import own_norms
+from neurontab.measure.similarity import Similarity
+from neurontab.measure.sums import Summed
+from neurontab.measure.tile import Place, place_pairs
 from neurontab.measure.token_share import TokenMeans
 
 N = 4_000
+CPU = torch.device("cpu")
 WIDTHS = {"a": [5, 7], "b": [6, 8, 4]}
 
 
@@ -30,18 +34,18 @@ def drawn_activations() -> dict[Place, Tensor]:
     return found
 
 
-def family_of(
+def summed(
     activations: dict[Place, Tensor],
     *,
     dead: frozenset[tuple[Place, int]] = frozenset(),
     two_sided: bool = False,
-) -> Family:
+) -> Summed:
     """The sums that streaming would have made."""
     shift = {place: values[:100].mean(dim=0) for place, values in activations.items()}
     sums = {}
     for place, other in place_pairs({model: len(widths) for model, widths in WIDTHS.items()}):
         x, y = activations[place] - shift[place], activations[other] - shift[other]
-        sums[place, other] = PairSums(x.shape[1], y.shape[1], torch.device("cpu"))
+        sums[place, other] = PairSums(x.shape[1], y.shape[1], CPU)
         sums[place, other].add(x, y)
     layers: dict[str, list[LayerFacts]] = {model: [] for model in WIDTHS}
     for place, values in activations.items():
@@ -52,12 +56,28 @@ def family_of(
             LayerFacts(shift[place], mean - shift[place].double(), variance, eligible)
         )
     means = {model: TokenMeans(torch.zeros(sum(widths), 1)) for model, widths in WIDTHS.items()}
-    return Family(layers, sums, means, N, two_sided=two_sided)
+    return Summed(Family(layers, means, N, two_sided=two_sided), sums)
 
 
-def compared(family: Family, k: int = 3) -> Comparison:
-    """The two models compared."""
-    return compare(family, "a", "b", k=k, own=own_norms(family))
+def matched(tiles: Summed, k: int = 3, n_twins: int = 3) -> Matching:
+    """What the matching reads from all tiles."""
+    matching = Matching(tiles.family, k=k, n_twins=n_twins, device=CPU)
+    matching.read(tiles)
+    return matching
+
+
+def alike(tiles: Summed) -> Similarity:
+    """What is read of the layers' likeness."""
+    similarity = Similarity(tiles.family, CPU)
+    similarity.read(tiles)
+    return similarity
+
+
+def drawn(tiles: Summed, draws: Draws) -> Columns:
+    """The baselines of a against b."""
+    baselines = Baselines(tiles.family, draws, CPU)
+    baselines.read(tiles)
+    return baselines.columns("a", "b")
 
 
 def obvious(activations: dict[Place, Tensor], model: str, other: str) -> dict[Any, list[Any]]:

@@ -13,11 +13,11 @@ FLOORS = [
     {"files", "progress", "loops"},
     {"config"},
     {"tables", "measure", "suite"},
-    {"show", "manifest", "lock"},
+    {"show", "manifest", "lock", "passes"},
     {"commit"},
     {"run", "folder"},
     {"derive", "writing", "prepare"},
-    {"measuring"},
+    {"measuring", "comparing"},
     {"building"},
     {"cli"},
 ]

@@ -1,17 +1,20 @@
 """What a random basis of another model would match: the best correlation with rotated layers."""
 
-from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import permutations, product
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neurontab.measure.accumulator import State
 from neurontab.measure.columns import Columns, stacked
-from neurontab.measure.family import Family, LayerFacts, Place
+from neurontab.measure.family import Family
 from neurontab.measure.pairs import inverse_root
 from neurontab.measure.rotation import Shape, rotated_correlation, rotated_variance, rotation
+from neurontab.measure.tile import Place, Tile, Tiles
 
 KINDS = ("raw", "standardised")
 
@@ -25,77 +28,104 @@ class Draws:
     seed: int
 
 
-def baselines(family: Family, other: str, draws: Draws) -> dict[str, Columns]:
-    """Table `baselines` of every other model against `other` rotated, by model, without names.
+class Baselines:
+    """Reads from tiles the best correlation of every neuron with other models' rotated layers.
 
-    Each layer of `other` is rotated within itself, once for each draw, the same for all models.
+    Each layer is rotated within itself, once for each draw, the same for all other models.
     """
-    models = [model for model in family.layers if model != other]
-    if not models:
-        return {}
-    best: dict[tuple[str, str, int], list[Tensor]] = defaultdict(list)
-    for other_place in family.places(other):
-        matrices = [_drawn(family, other_place, draws, draw) for draw in range(draws.number)]
-        for kind, scale in _scales(family.facts(other_place)).items():
-            spread = family.covariance(other_place, other_place) * scale[:, None] * scale
-            variances = [rotated_variance(matrix, spread) for matrix in matrices]
-            for model in models:
-                scaled = _scaled(family, model, other_place) * scale.float()
-                for draw, matrix in enumerate(matrices):
-                    corr = rotated_correlation(scaled, matrix, variances[draw])
-                    ranked = corr.abs() if family.two_sided else corr
-                    best[model, kind, draw].append(ranked.amax(dim=1))
-    return {model: _columns(family, model, best, draws.number) for model in models}
 
+    def __init__(self, family: Family, draws: Draws, device: torch.device) -> None:
+        self._family, self._draws, self._device = family, draws, device
+        self.state: State = {}
+        for place, kind in product(family.all_places(), KINDS):
+            width = len(family.facts(place).eligible)
+            self.state[_name(place, kind)] = torch.zeros(draws.number, width, device=device)
+        for (model, other), kind in product(permutations(family.layers, 2), KINDS):
+            shape = (draws.number, len(family.eligible(model)))
+            self.state[f"{model}/{other}/{kind}/corr"] = torch.full(shape, -torch.inf).to(device)
+            self.state[f"{model}/{other}/{kind}/layer"] = torch.full(shape, -1, device=device)
 
-def _scales(facts: LayerFacts) -> dict[str, Float[Tensor, " neuron"]]:
-    """What each neuron is multiplied with before the rotation, by kind."""
-    return {
-        "raw": torch.ones_like(facts.variance),
-        "standardised": inverse_root(facts.variance) * facts.eligible,
-    }
+    def read(self, tiles: Tiles) -> None:
+        """Takes some more tiles."""
+        for place in self._family.all_places():
+            pairs = [pair for pair in tiles.pairs if _rotates(place, *pair)]
+            if not pairs:
+                continue
+            matrices = [self._drawn(place, draw) for draw in range(self._draws.number)]
+            for tile in (tiles.tile(*pair) for pair in pairs):
+                if tile.place == tile.other:
+                    self._read_spread(tile, matrices)
+            for tile in (tiles.tile(*pair) for pair in pairs):
+                for each in tile.both_ways():
+                    if each.other == place != each.place:
+                        self._read(each, matrices)
 
-
-def _scaled(family: Family, model: str, other: Place) -> Float[Tensor, "row neuron"]:
-    """cov(x, y) / sd(x) of all neurons x of a model, layers end to end."""
-    rows = [
-        family.covariance(place, other) * inverse_root(family.facts(place).variance)[:, None]
-        for place in family.places(model)
-    ]
-    return torch.cat(rows).float()
-
-
-def _drawn(
-    family: Family, place: Place, draws: Draws, draw: int
-) -> Float[Tensor, "rotated neuron"]:
-    variance = family.facts(place).variance
-    return rotation(
-        len(variance),
-        draws.shape,
-        seed=draws.seed,
-        model=place.model,
-        layer=place.layer,
-        draw=draw,
-        device=variance.device,
-    )
-
-
-def _columns(
-    family: Family, model: str, best: dict[tuple[str, str, int], list[Tensor]], number: int
-) -> Columns:
-    eligible = family.eligible(model)
-    unit = eligible.nonzero()[:, 0]
-    parts: list[Columns] = []
-    for kind in KINDS:
-        for draw in range(number):
-            corr, layer = torch.stack(best[model, kind, draw]).max(dim=0)
+    def columns(self, model: str, other: str) -> Columns:
+        """Table `baselines` of a model against another rotated, without their names."""
+        eligible = self._family.eligible(model)
+        unit = eligible.nonzero()[:, 0]
+        parts: list[Columns] = []
+        for kind, draw in product(KINDS, range(self._draws.number)):
+            corr = self.state[f"{model}/{other}/{kind}/corr"][draw, eligible]
+            layer = self.state[f"{model}/{other}/{kind}/layer"][draw, eligible]
             parts.append(
                 {
-                    **family.located(model, unit),
+                    **self._family.located(model, unit),
                     "kind": np.full(len(unit), kind),
                     "draw": np.full(len(unit), draw, dtype=np.int32),
-                    "corr": corr[eligible].cpu().numpy(),
-                    "other_layer": layer[eligible].int().cpu().numpy(),
+                    "corr": corr.cpu().numpy(),
+                    "other_layer": layer.int().cpu().numpy(),
                 }
             )
-    return stacked(parts)
+        return stacked(parts)
+
+    def _read_spread(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
+        for kind, scale in self._scales(tile.place):
+            spread = tile.covariance * scale[:, None] * scale
+            variances = [rotated_variance(matrix, spread) for matrix in matrices]
+            self.state[_name(tile.place, kind)].copy_(torch.stack(variances))
+
+    def _read(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
+        """Correlations of a tile's rows with its columns rotated."""
+        first = self._family.first(tile.place)
+        deviations = inverse_root(self._family.facts(tile.place).variance)
+        rows = slice(first, first + len(deviations))
+        for kind, scale in self._scales(tile.other):
+            # The rounding to float32 in between keeps the same bits however tiles are grouped.
+            scaled = (tile.covariance * deviations[:, None]).float() * scale.float()
+            name = f"{tile.place.model}/{tile.other.model}/{kind}"
+            for draw, matrix in enumerate(matrices):
+                variance = self.state[_name(tile.other, kind)][draw]
+                corr = rotated_correlation(scaled, matrix, variance)
+                best = (corr.abs() if self._family.two_sided else corr).amax(dim=1)
+                kept = self.state[f"{name}/corr"][draw, rows]
+                layer = self.state[f"{name}/layer"][draw, rows]
+                layer[best > kept] = tile.other.layer
+                torch.maximum(kept, best, out=kept)
+
+    def _scales(self, place: Place) -> Iterator[tuple[str, Float[Tensor, " neuron"]]]:
+        """What each neuron is multiplied with before the rotation, by kind."""
+        facts = self._family.facts(place)
+        yield "raw", torch.ones_like(facts.variance)
+        yield "standardised", inverse_root(facts.variance) * facts.eligible
+
+    def _drawn(self, place: Place, draw: int) -> Float[Tensor, "rotated neuron"]:
+        return rotation(
+            len(self._family.facts(place).variance),
+            self._draws.shape,
+            seed=self._draws.seed,
+            model=place.model,
+            layer=place.layer,
+            draw=draw,
+            device=self._device,
+        )
+
+
+def _name(place: Place, kind: str) -> str:
+    """Where the variances of a layer's rotated units are kept, all draws."""
+    return f"{place.model}/{place.layer}/{kind}/variance"
+
+
+def _rotates(place: Place, one: Place, other: Place) -> bool:
+    """Whether a layer's rotation matters to a pair: for its own spread, or another's rows."""
+    return place in (one, other) and (one == other or one.model != other.model)

@@ -1,9 +1,6 @@
-"""What has been summed over a family of models: layers, their spread, and every pair of layers."""
+"""What is known of a family of models before its neurons are matched."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,31 +10,8 @@ from torch import Tensor
 
 from neurontab.measure.columns import Columns
 from neurontab.measure.pairs import PairSums, correlation
+from neurontab.measure.tile import Place, Tile
 from neurontab.measure.token_share import TokenMeans
-
-PairMatrix = Float[Tensor, "neuron other"]
-
-
-class Place(NamedTuple):
-    """One layer of one model."""
-
-    model: str
-    layer: int
-
-
-class Tile(NamedTuple):
-    """A pair of layers as a tile of the matrix of all neurons of two models."""
-
-    place: Place
-    other: Place
-    first_row: int
-    first_column: int
-
-
-def place_pairs(layers: dict[str, int]) -> list[tuple[Place, Place]]:
-    """Every unordered pair of layers of a family, each with itself included."""
-    places = [Place(model, layer) for model, n in layers.items() for layer in range(n)]
-    return list(combinations_with_replacement(places, 2))
 
 
 @dataclass(frozen=True)
@@ -52,14 +26,13 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class Family:
-    """Sums over all tokens for all models.
+    """All neurons of all models.
 
     `two_sided` families have gated MLPs: there a unit's sign is arbitrary, and matches are by
     absolute correlation.
     """
 
     layers: dict[str, list[LayerFacts]]
-    sums: dict[tuple[Place, Place], PairSums]
     token_means: dict[str, TokenMeans]
     n: int
     two_sided: bool
@@ -68,36 +41,29 @@ class Family:
         """One layer's facts."""
         return self.layers[place.model][place.layer]
 
-    def covariance(self, place: Place, other: Place) -> Float[Tensor, "neuron other"]:
-        """Covariance of the neurons of two layers, in float64."""
-        if (place, other) not in self.sums:
-            return self.covariance(other, place).T
-        mean, other_mean = self.facts(place).shifted_mean, self.facts(other).shifted_mean
-        return self.sums[place, other].result(mean, other_mean)
-
-    def tile(self, place: Place, other: Place) -> tuple[PairMatrix, PairMatrix]:
+    def tile(self, place: Place, other: Place, sums: PairSums) -> Tile:
         """Covariance and correlation of the neurons of two layers, in float64."""
-        covariance = self.covariance(place, other)
-        variance, other_variance = self.facts(place).variance, self.facts(other).variance
-        return covariance, correlation(covariance, variance, other_variance)
+        one, two = self.facts(place), self.facts(other)
+        covariance = sums.result(one.shifted_mean, two.shifted_mean)
+        return Tile(
+            place,
+            other,
+            covariance,
+            correlation(covariance, one.variance, two.variance),
+            torch.outer(one.eligible, two.eligible),
+        )
 
-    def may_match(self, place: Place, other: Place) -> Bool[Tensor, "neuron other"]:
-        """Which neurons of two layers may be matched: both are eligible."""
-        return torch.outer(self.facts(place).eligible, self.facts(other).eligible)
-
-    def tiles(self, model: str, other: str) -> Iterator[Tile]:
-        """Every pair of layers of two models, with where its rows and columns begin."""
-        first_row = 0
-        for place in self.places(model):
-            first_column = 0
-            for other_place in self.places(other):
-                yield Tile(place, other_place, first_row, first_column)
-                first_column += len(self.facts(other_place).eligible)
-            first_row += len(self.facts(place).eligible)
+    def first(self, place: Place) -> int:
+        """The number of a layer's first neuron among all of its model, layers end to end."""
+        return sum(len(facts.eligible) for facts in self.layers[place.model][: place.layer])
 
     def places(self, model: str) -> list[Place]:
         """The layers of a model in order."""
         return [Place(model, layer) for layer in range(len(self.layers[model]))]
+
+    def all_places(self) -> list[Place]:
+        """The layers of all models, model by model."""
+        return [place for model in self.layers for place in self.places(model)]
 
     def eligible(self, model: str) -> Bool[Tensor, " unit"]:
         """Which neurons of a model may be matched, layers end to end."""

@@ -1,144 +1,108 @@
-"""Every neuron's best matches in another model, in its own, and its most negative ones.
+"""Every neuron's best matches in another model, in its own, and its most negative ones."""
 
-All correlations of two layers are one tile; everything about both directions is read from it.
-"""
-
-from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from neurontab.measure.best import NONE, Best, BothWays, reverse_rank
-from neurontab.measure.columns import Columns, stacked
-from neurontab.measure.family import Family, Place
-from neurontab.measure.similarity import Norms, similarity
+from neurontab.measure.accumulator import State
+from neurontab.measure.best import NONE, Best, reverse_rank
+from neurontab.measure.columns import Columns
+from neurontab.measure.family import Family
+from neurontab.measure.tile import Tile, Tiles
 from neurontab.measure.token_share import token_share
 
-Directions = tuple[Columns, Columns]  # from the first model to the second, and back
+HIGHEST, LOWEST = "highest", "lowest"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Three tables about two models in both directions, without the models' names."""
-
-    matches: Directions
-    antimatches: Directions
-    layer_similarity: Directions
-
-
-def compare(
-    family: Family, model: str, other: str, *, k: int, own: dict[Place, Norms]
-) -> Comparison:
-    """Reads the k best matches, the most negative ones and layers' likeness from every tile.
+class Matching:
+    """Reads the highest and the most negative correlations from tiles, in both directions.
 
     Matches are by correlation, in gated families by its absolute value; those have no antimatches,
     since there a unit's sign means nothing.
     """
-    highest, lowest = BothWays(k), BothWays(1)
-    alike: tuple[list[Columns], list[Columns]] = ([], [])
-    for place, other_place, first_row, first_column in family.tiles(model, other):
-        covariance, corr = family.tile(place, other_place)
-        cross = Norms.of(covariance, corr, family.may_match(place, other_place))
-        ranked = _ranked(family, place, other_place, corr.float())
-        highest.add(ranked, first_row, first_column)
-        lowest.add(_ranked(family, place, other_place, -corr.float()), first_row, first_column)
-        alike[0].append(similarity(family, (place, other_place), own, cross, ranked))
-        alike[1].append(similarity(family, (other_place, place), own, cross, ranked.T))
-    there, back = (model, other), (other, model)
-    rows, columns = highest.rows(), highest.columns()
-    return Comparison(
-        (
-            _match_columns(family, there, rows, columns),
-            _match_columns(family, back, columns, rows),
-        ),
-        (
-            _antimatch_columns(family, there, lowest.rows()),
-            _antimatch_columns(family, back, lowest.columns()),
-        ),
-        (stacked(alike[0]), stacked(alike[1])),
-    )
 
+    def __init__(self, family: Family, *, k: int, n_twins: int, device: torch.device) -> None:
+        """`k` matches and `n_twins` twins are kept for a neuron."""
+        self._family = family
+        self.state: State = {}
+        for model, other in product(family.layers, repeat=2):
+            rows = len(family.eligible(model))
+            lowest = 0 if model == other or family.two_sided else 1
+            kept = {HIGHEST: n_twins if model == other else k, LOWEST: lowest}
+            for side, ranks in kept.items():
+                nothing = Best.nothing(rows, ranks, device)
+                self.state |= {
+                    f"{model}/{other}/{side}/{key}": each for key, each in nothing.items()
+                }
 
-def twins(family: Family, model: str, k: int) -> Columns:
-    """Table `twins`: the best matches of a model's neurons among its other neurons."""
-    highest = BothWays(k)
-    for place, other, first_row, first_column in family.tiles(model, model):
-        _, corr = family.tile(place, other)
-        highest.add(_ranked(family, place, other, corr.float()), first_row, first_column)
-    return _columns(family, (model, model), highest.rows())[0]
+    def read(self, tiles: Tiles) -> None:
+        """Takes some more tiles."""
+        for place, other in tiles.pairs:
+            for tile in tiles.tile(place, other).both_ways():
+                self._read(tile)
 
+    def matches(self, model: str, other: str) -> Columns:
+        """Table `matches` from one model to another, without their names."""
+        best, reverse = self._best(model, other, HIGHEST), self._best(other, model, HIGHEST)
+        columns = self._columns(model, other, best)
+        kept = best.value > NONE
+        rank = reverse_rank(best.index, reverse.index)[kept].int().cpu().numpy()
+        family = self._family
+        share = token_share(
+            family.token_means[model],
+            family.token_means[other],
+            family.unit(model, columns["layer"], columns["neuron"]),
+            family.unit(other, columns["other_layer"], columns["other_neuron"]),
+            torch.from_numpy(np.multiply(columns["corr"], columns["sign"])),
+        )
+        return (
+            columns
+            | share
+            | {
+                "reverse_rank": np.ma.masked_equal(rank, 0),
+                "n": np.full(len(rank), family.n),
+                "certificate": np.full(len(rank), "exact"),
+            }
+        )
 
-def _ranked(
-    family: Family, place: Place, other: Place, corr: Float[Tensor, "neuron other"]
-) -> Float[Tensor, "neuron other"]:
-    """Correlations as they are ranked: by size in gated families, elsewhere as they are.
+    def twins(self, model: str) -> Columns:
+        """Table `twins`: the best matches of a model's neurons among its other neurons."""
+        return self._columns(model, model, self._best(model, model, HIGHEST))
 
-    Last comes what may not be matched, and a neuron with itself.
-    """
-    may = family.may_match(place, other)
-    if place == other:
-        may.fill_diagonal_(False)
-    return torch.where(may, corr.abs() if family.two_sided else corr, NONE)
-
-
-def _columns(family: Family, pair: tuple[str, str], best: Best) -> tuple[Columns, Tensor]:
-    """Keys, place of the match, correlation and sign of every kept row, and which were kept."""
-    model, other = pair
-    kept = best.value > NONE
-    unit, rank = kept.nonzero(as_tuple=True)
-    columns = {
-        **family.located(model, unit),
-        "rank": (rank + 1).int().cpu().numpy(),
-        **family.located(other, best.index[kept], "other_"),
-        "corr": best.value[kept].float().cpu().numpy(),
-    }
-    return columns | {"sign": _signs(family, pair, columns)}, kept
-
-
-def _match_columns(family: Family, pair: tuple[str, str], best: Best, reverse: Best) -> Columns:
-    columns, kept = _columns(family, pair, best)
-    rank = reverse_rank(best.index, reverse.index)[kept].int().cpu().numpy()
-    model, other = pair
-    share = token_share(
-        family.token_means[model],
-        family.token_means[other],
-        family.unit(model, columns["layer"], columns["neuron"]),
-        family.unit(other, columns["other_layer"], columns["other_neuron"]),
-        torch.from_numpy(np.multiply(columns["corr"], columns["sign"])),
-    )
-    return (
-        columns
-        | share
-        | {
-            "reverse_rank": np.ma.masked_equal(rank, 0),
-            "n": np.full(len(rank), family.n),
-            "certificate": np.full(len(rank), "exact"),
+    def antimatches(self, model: str, other: str) -> Columns:
+        """Table `antimatches` from one model to another, without their names."""
+        columns = self._columns(model, other, self._best(model, other, LOWEST))
+        names = ("layer", "neuron", "other_layer", "other_neuron")
+        return {name: columns[name] for name in names} | {
+            "corr": np.negative(columns["corr"]),
+            "n": np.full(len(columns["corr"]), self._family.n),
         }
-    )
 
+    def _read(self, tile: Tile) -> None:
+        model, other = tile.place.model, tile.other.model
+        corr = tile.corr.float()
+        may = tile.may.clone()
+        if tile.place == tile.other:
+            may.fill_diagonal_(False)
+        first = self._family.first(tile.place), self._family.first(tile.other)
+        highest = torch.where(may, corr.abs() if self._family.two_sided else corr, NONE)
+        self._best(model, other, HIGHEST).add(highest, corr, *first)
+        self._best(model, other, LOWEST).add(torch.where(may, -corr, NONE), corr, *first)
 
-def _antimatch_columns(family: Family, pair: tuple[str, str], best: Best) -> Columns:
-    columns, _ = _columns(family, pair, best)
-    rows = slice(0, 0) if family.two_sided else slice(None)
-    names = ("layer", "neuron", "other_layer", "other_neuron")
-    return {name: columns[name][rows] for name in names} | {
-        "corr": np.negative(columns["corr"][rows]),
-        "n": np.full(len(columns["corr"][rows]), family.n),
-    }
+    def _best(self, model: str, other: str, side: str) -> Best:
+        keys = ("value", "index", "corr")
+        return Best({key: self.state[f"{model}/{other}/{side}/{key}"] for key in keys})
 
-
-def _signs(family: Family, pair: tuple[str, str], columns: Columns) -> npt.NDArray[np.int32]:
-    """1 where signs mean something; else the sign of the correlation itself."""
-    signs = np.ones(len(columns["rank"]), dtype=np.int32)
-    if not family.two_sided:
-        return signs
-    for place in family.places(pair[0]):
-        for other in family.places(pair[1]):
-            here = (columns["layer"] == place.layer) & (columns["other_layer"] == other.layer)
-            corr = family.tile(place, other)[1].cpu().numpy()
-            found = corr[columns["neuron"][here], columns["other_neuron"][here]]
-            signs[here] = np.where(found < 0, -1, 1)
-    return signs
+    def _columns(self, model: str, other: str, best: Best) -> Columns:
+        """Keys, place of the match, what it was ranked by and its sign, of every kept row."""
+        kept = best.value > NONE
+        unit, rank = kept.nonzero(as_tuple=True)
+        negative = (best.corr[kept] < 0).cpu().numpy() & self._family.two_sided
+        return {
+            **self._family.located(model, unit),
+            "rank": (rank + 1).int().cpu().numpy(),
+            **self._family.located(other, best.index[kept], "other_"),
+            "corr": best.value[kept].cpu().numpy(),
+            "sign": np.where(negative, -1, 1).astype(np.int32),
+        }

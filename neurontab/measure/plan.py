@@ -11,12 +11,15 @@ import torch
 from neurontab.errors import RunError
 from neurontab.loops import KEPT, WINDOW
 from neurontab.measure.models import ModelFacts
+from neurontab.measure.sums import SUM_BYTES, grouped
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
+from neurontab.measure.tile import place_pairs
 
-FREE_SHARE = 0.6  # of what is free may be used
+FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
+TILES_AT_ONCE = 8  # of the widest layers, in float64, while they are read
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
 
 
@@ -29,7 +32,10 @@ class Plan:
     tokens: int
     run_flop: float
     match_flop: float
+    passes: int  # over the tokens, in which products are summed
+    room: int  # bytes for the products of one pass
     memory: int
+    budget: int  # bytes that may be used
     disk: int
     seconds: float
 
@@ -40,8 +46,9 @@ class Plan:
             f"neurons  {sum(self.neurons.values()):,} ({each})",
             f"pairs    {self.pairs} of models, matched in both directions",
             f"tokens   {self.tokens:,} counted",
-            f"FLOP     2 × {self.run_flop:.1e} to run the models, {self.match_flop:.1e} to match",
-            f"memory   {self.memory / 2**30:.1f} GiB",
+            f"FLOP     {self.run_flop:.1e} to run the models once, {self.match_flop:.1e} to match",
+            f"passes   1 for each model alone, {self.passes} for products",
+            f"memory   {self.memory / 2**30:.1f} of {self.budget / 2**30:.1f} GiB",
             f"disk     {self.disk / 2**20:,.0f} MiB",
             f"time     about {self._time()}",
         ]
@@ -49,14 +56,13 @@ class Plan:
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
 
-    def refuse_if_too_large(self, folder: Path, device: torch.device, written: int = 0) -> None:
+    def refuse_if_too_large(self, folder: Path, written: int = 0) -> None:
         """Raises RunError when memory or disk would not do; so many bytes are `written` already."""
-        free = free_memory(device)
-        if self.memory > FREE_SHARE * free:
+        if self.memory > self.budget:
             raise RunError(
                 f"The build needs about {self.memory / 2**30:.1f} GiB of memory; "
-                f"{FREE_SHARE:.0%} of the {free / 2**30:.1f} GiB that are free may be used.\n"
-                "Name fewer or smaller models, or use a larger machine."
+                f"{self.budget / 2**30:.1f} GiB may be used.\n"
+                "Allow more with --memory, name fewer or smaller models, or use a larger machine."
             )
         left = shutil.disk_usage(_existing(folder)).free
         needed = self.disk - written
@@ -78,11 +84,13 @@ def plan(
     kept: int,
     types: int,
     exported: int,
+    memory: int | None,
     device: torch.device,
 ) -> Plan:
     """The plan for a family over so many tokens of so many types.
 
-    `kept` are rows a neuron and other model, `exported` the positions with all activations.
+    `kept` are rows a neuron and other model, `exported` the positions with all activations;
+    `memory` are the bytes that may be used, most of what is free by default.
     """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     total = sum(neurons.values())
@@ -104,8 +112,22 @@ def plan(
         BYTES_A_GROUP * (len(OFFSETS) * groups + context) + 8 * exported + KEPT_BYTES
     )
     means = 4 * total * groups
-    together = int(8 * products + 4 * block_tokens * total) + 8 * widest * (
-        2 * largest + draws * widest
+    base = (
+        PROCESS
+        + 4 * (sum(weights) + max(weights))  # one of them twice, while it is checked
+        + 4 * batch_tokens * context * max(facts.n_layers * facts.n_heads for facts in models)
+        + means
+    )
+    reading = 8 * widest**2 * (TILES_AT_ONCE + draws) + total * others * (16 * kept + 24 * draws)
+    together = 4 * block_tokens * total + reading
+    budget = memory or int(FREE_SHARE * free_memory(device))
+    d_mlp = {facts.model: facts.d_mlp for facts in models}
+    pairs = place_pairs({facts.model: facts.n_layers for facts in models})
+    widths = {place: d_mlp[place.model] for pair in pairs for place in pair}
+    room = budget - base - together
+    passes = grouped(pairs, widths, room)
+    largest_pass = max(
+        sum(SUM_BYTES * widths[place] * widths[other] for place, other in group) for group in passes
     )
     return Plan(
         neurons=neurons,
@@ -113,16 +135,15 @@ def plan(
         tokens=tokens,
         run_flop=run_flop,
         match_flop=match_flop,
-        memory=PROCESS
-        + 4 * (sum(weights) + max(weights))  # one of them twice, while it is checked
-        + 4 * batch_tokens * context * max(facts.n_layers * facts.n_heads for facts in models)
-        + means
-        + max(alone, together),
+        passes=len(passes),
+        room=room,
+        memory=base + max(alone, together + largest_pass),
+        budget=budget,
         disk=int(
             total * (others * (kept + 2 * draws) * 12 + 8 * exported + TABLE_BYTES + 4 * context)
             + 8 * tokens
         ),
-        seconds=2 * run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
+        seconds=(1 + len(passes)) * run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
     )
 
 

@@ -1,72 +1,69 @@
 """How alike two layers are as wholes: centred kernel alignment from sums, and best matches."""
 
-from dataclasses import dataclass
-
 import numpy as np
+import numpy.typing as npt
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
+from neurontab.measure.accumulator import State
 from neurontab.measure.best import NONE
 from neurontab.measure.columns import Columns
-from neurontab.measure.family import Family, Place
+from neurontab.measure.family import Family
+from neurontab.measure.tile import Place, Tile, Tiles
 
 
-@dataclass(frozen=True)
-class Norms:
-    """Squared Frobenius norms of a tile: of covariances, and of correlations of eligible units."""
+class Similarity:
+    """Reads squared Frobenius norms, and the mean best correlation, of every tile."""
 
-    raw: float
-    standardised: float
+    def __init__(self, family: Family, device: torch.device) -> None:
+        self._family = family
+        places = family.all_places()
+        self._number = {place: number for number, place in enumerate(places)}
+        shape = (len(places), len(places))
+        self.state: State = {
+            "raw": torch.zeros(shape, dtype=torch.float64, device=device),
+            "standardised": torch.zeros(shape, dtype=torch.float64, device=device),
+            "mean_max_corr": torch.zeros(shape, dtype=torch.float64, device=device),
+        }
 
-    @classmethod
-    def of(
-        cls,
-        covariance: Float[Tensor, "neuron other"],
-        corr: Float[Tensor, "neuron other"],
-        may: Bool[Tensor, "neuron other"],
-    ) -> "Norms":
-        """The norms of a tile; `may` are the pairs of eligible neurons."""
-        eligible = torch.where(may, corr, 0.0)
-        return cls(covariance.square().sum().item(), eligible.square().sum().item())
+    def read(self, tiles: Tiles) -> None:
+        """Takes some more tiles."""
+        for place, other in tiles.pairs:
+            for tile in tiles.tile(place, other).both_ways():
+                self._read(tile)
 
+    def columns(self, model: str, other: str) -> Columns:
+        """Table `layer_similarity` of two models, without their names.
 
-def own_norms(family: Family) -> dict[Place, Norms]:
-    """The norms of every layer with itself."""
-    norms: dict[Place, Norms] = {}
-    for place in [place for model in family.layers for place in family.places(model)]:
-        covariance, corr = family.tile(place, place)
-        norms[place] = Norms.of(covariance, corr, family.may_match(place, place))
-    return norms
+        Linear CKA is |C_xy|² / (|C_xx| |C_yy|) (Kornblith et al. 2019, eq. 4); null where a layer
+        does not vary.
+        """
+        pairs = [(p, o) for p in self._family.places(model) for o in self._family.places(other)]
+        constant = [int((~self._family.facts(place).eligible).sum()) for place, _ in pairs]
+        return {
+            "layer": np.array([place.layer for place, _ in pairs], np.int32),
+            "other_layer": np.array([other.layer for _, other in pairs], np.int32),
+            "cka": _known([self._alignment("raw", *pair) for pair in pairs]),
+            "cka_standardised": _known([self._alignment("standardised", *pair) for pair in pairs]),
+            "mean_max_corr": _known([self._at("mean_max_corr", *pair) for pair in pairs]),
+            "n_constant": np.array(constant),
+        }
 
+    def _read(self, tile: Tile) -> None:
+        here = self._number[tile.place], self._number[tile.other]
+        eligible = torch.where(tile.may, tile.corr, 0.0)
+        ranked = tile.corr.abs() if self._family.two_sided else tile.corr
+        best = torch.where(tile.may, ranked, NONE).amax(dim=1)
+        self.state["raw"][here] = tile.covariance.square().sum()
+        self.state["standardised"][here] = eligible.square().sum()
+        self.state["mean_max_corr"][here] = best[best > NONE].mean()
 
-def similarity(
-    family: Family,
-    pair: tuple[Place, Place],
-    own: dict[Place, Norms],
-    cross: Norms,
-    ranked: Float[Tensor, "neuron other"],
-) -> Columns:
-    """One row of table `layer_similarity`, without the models' names.
+    def _alignment(self, kind: str, place: Place, other: Place) -> float:
+        own = self._at(kind, place, place) * self._at(kind, other, other)
+        return self._at(kind, place, other) / own**0.5 if own > 0 else float("nan")
 
-    Linear CKA is |C_xy|² / (|C_xx| |C_yy|) (Kornblith et al. 2019, eq. 4).
-    """
-    place, other = pair
-    best = ranked.amax(dim=1)
-    values = {
-        "cka": _ratio(cross.raw, own[place].raw * own[other].raw),
-        "cka_standardised": _ratio(
-            cross.standardised, own[place].standardised * own[other].standardised
-        ),
-        "mean_max_corr": best[best > NONE].mean().item(),
-    }
-    return {
-        "layer": np.array([place.layer], np.int32),
-        "other_layer": np.array([other.layer], np.int32),
-        **{name: np.ma.masked_invalid(np.array([v], np.float32)) for name, v in values.items()},
-        "n_constant": np.array([int((~family.facts(place).eligible).sum())]),
-    }
+    def _at(self, name: str, place: Place, other: Place) -> float:
+        return self.state[name][self._number[place], self._number[other]].item()
 
 
-def _ratio(cross: float, own: float) -> float:
-    return cross / own**0.5 if own > 0 else float("nan")
+def _known(values: list[float]) -> npt.NDArray[np.generic]:
+    return np.ma.masked_invalid(np.array(values, np.float32))

@@ -1,25 +1,60 @@
-"""All models over the same tokens, block by block: products for every pair of layers."""
+"""Models over the same tokens, block by block: products for pairs of layers."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from neurontab.measure.corpus import Corpus
-from neurontab.measure.family import Place, place_pairs
+from neurontab.measure.family import Family
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.stream import Batch, Rows, Runs, batches, stream
 from neurontab.measure.survey import Member
+from neurontab.measure.tile import Pair, Place, Tile
+
+SUM_BYTES = 8  # of a sum in float64
 
 Shifts = Mapping[Place, Float[Tensor, " _"]]
-Products = dict[tuple[Place, Place], PairSums]
+Products = dict[Pair, PairSums]
 
 
-def nothing_yet(models: Sequence[Member], device: torch.device) -> Products:
-    """Empty sums for every pair of layers of a family."""
-    widths = {Place(m.name, layer): n for m in models for layer, n in enumerate(m.widths)}
-    pairs = place_pairs({model.name: len(model.widths) for model in models})
+@dataclass(frozen=True)
+class Summed:
+    """Tiles whose products have been summed over all tokens."""
+
+    family: Family
+    products: Products
+
+    @property
+    def pairs(self) -> Sequence[Pair]:
+        """Which there are."""
+        return list(self.products)
+
+    def tile(self, place: Place, other: Place) -> Tile:
+        """One of them, in float64."""
+        return self.family.tile(place, other, self.products[place, other])
+
+
+def grouped(pairs: Sequence[Pair], widths: Mapping[Place, int], room: int) -> list[list[Pair]]:
+    """Pairs in order, so many at a time as `room` bytes hold the products of; one at least."""
+    groups: list[list[Pair]] = []
+    left = 0
+    for place, other in pairs:
+        needed = SUM_BYTES * widths[place] * widths[other]
+        if not groups or needed > left:
+            groups.append([])
+            left = room
+        groups[-1].append((place, other))
+        left -= needed
+    return groups
+
+
+def nothing_yet(
+    pairs: Sequence[Pair], widths: Mapping[Place, int], device: torch.device
+) -> Products:
+    """Empty sums for pairs of layers."""
     return {(p, o): PairSums(widths[p], widths[o], device) for p, o in pairs}
 
 
@@ -36,12 +71,16 @@ def sum_products(
 ) -> Iterator[int]:
     """Adds the corpus to the products from a sequence on; yields the next after each block.
 
-    A block's post-activations of all models are in memory together; `advance` is told of tokens.
+    Only models that occur in the products are run. A block's post-activations of all of them are
+    in memory together; `advance` is told of tokens.
     """
+    places = {place for pair in products for place in pair}
     for block in _blocks(corpus, batch_tokens, block_tokens, first):
         shifted: dict[Place, Rows] = {}
         for model in models:
-            shifted |= _run_block(model, block, shifts)
+            wanted = {place: shifts[place] for place in places if place.model == model.name}
+            if wanted:
+                shifted |= _run_block(model, block, wanted)
         share = sum(batch.n_counted for batch in block) / len(products)
         for (place, other), pair in products.items():
             pair.add(shifted[place], shifted[other])
@@ -63,12 +102,14 @@ def _blocks(
 
 
 def _run_block(model: Runs, block: list[Batch], shifts: Shifts) -> dict[Place, Rows]:
-    """A model's post-activations at the counted positions of a block, less their shift."""
+    """A model's post-activations at the counted positions of a block, less each layer's shift."""
     parts: dict[Place, list[Rows]] = {}
     for batch in block:
 
         def add(layer: int, pre: Rows, post: Rows) -> None:
             place = Place(model.name, layer)
+            if place not in shifts:
+                return
             rows = post[batch.counted_rows.to(post.device)]  # noqa: B023 - used at once
             parts.setdefault(place, []).append(rows - shifts[place])
 

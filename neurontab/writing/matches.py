@@ -1,46 +1,33 @@
 """The tables that compare neurons of a family."""
 
-from itertools import combinations
+from itertools import permutations
 
-from neurontab.measure.baselines import Draws, baselines
+from neurontab.measure.baselines import Baselines
 from neurontab.measure.columns import Columns
-from neurontab.measure.family import Family
-from neurontab.measure.matching import compare, twins
-from neurontab.measure.similarity import own_norms
+from neurontab.measure.matching import Matching
+from neurontab.measure.similarity import Similarity
 from neurontab.measure.sources import BETWEEN
-from neurontab.progress import Stage
 from neurontab.tables.schemas import matches
 from neurontab.tables.table import Table
 from neurontab.writing.writer import Writer
 
 
 def write_matches(
-    family: Family, writer: Writer, *, k: int, n_twins: int, draws: Draws, stage: Stage
+    models: list[str],
+    writer: Writer,
+    *,
+    matching: Matching,
+    similarity: Similarity,
+    baselines: Baselines,
 ) -> None:
-    """Tables `matches`, `antimatches`, `layer_similarity`, `twins` and `baselines`."""
-    own = own_norms(family)
-    for model, other in combinations(family.layers, 2):
-        found = compare(family, model, other, k=k, own=own)
-        both = {
-            matches.MATCHES: found.matches,
-            matches.ANTIMATCHES: found.antimatches,
-            matches.LAYER_SIMILARITY: found.layer_similarity,
-        }
-        for table, (forward, backward) in both.items():
-            _write_pair(writer, table, (model, other), forward)
-            _write_pair(writer, table, (other, model), backward)
-        stage.advance(1)
-    for model in family.layers:
-        alike = twins(family, model, n_twins)
-        writer.write(matches.TWINS, model, ({"model": model}, alike))
-        for other, columns in baselines(family, model, draws).items():
-            _write_pair(writer, matches.BASELINES, (other, model), columns)
-        stage.advance(1)
-
-
-def match_steps(n_models: int) -> int:
-    """How often `write_matches` advances for a family of so many models."""
-    return n_models * (n_models - 1) // 2 + n_models
+    """Tables `matches`, `antimatches`, `layer_similarity`, `baselines` and `twins`."""
+    for pair in permutations(models, 2):
+        _write_pair(writer, matches.MATCHES, pair, matching.matches(*pair))
+        _write_pair(writer, matches.ANTIMATCHES, pair, matching.antimatches(*pair))
+        _write_pair(writer, matches.LAYER_SIMILARITY, pair, similarity.columns(*pair))
+        _write_pair(writer, matches.BASELINES, pair, baselines.columns(*pair))
+    for model in models:
+        writer.write(matches.TWINS, model, ({"model": model}, matching.twins(model)))
 
 
 def _write_pair(writer: Writer, table: Table, pair: tuple[str, str], columns: Columns) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from summed import WIDTHS, N, drawn_activations, family_of
+from summed import WIDTHS, N, drawn, drawn_activations, summed
 from torch import Tensor
 
-from neurontab.measure.baselines import Draws, baselines
-from neurontab.measure.family import Place
+from neurontab.measure.baselines import Draws
 from neurontab.measure.rotation import rotated_variance, rotation
+from neurontab.measure.tile import Place
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def test_the_baseline_from_sums_is_that_of_rotated_activations(
     activations: dict[Place, Tensor], kind: str, matrix: Any
 ) -> None:
     draws = Draws(3, matrix, seed=9)
-    found = baselines(family_of(activations), "b", draws)["a"]
+    found = drawn(summed(activations), draws)
     here = found["kind"] == kind
     for draw, layer in product(range(3), range(2)):
         best = np.full(WIDTHS["a"][layer], -np.inf)
@@ -71,7 +71,7 @@ def test_the_baseline_of_a_layer_of_copies_is_no_more_than_one() -> None:
         for model, widths in WIDTHS.items()
         for layer, width in enumerate(widths)
     }
-    found = baselines(family_of(activations), "b", Draws(20, "haar", 0))["a"]
+    found = drawn(summed(activations), Draws(20, "haar", 0))
     assert np.abs(found["corr"]).max() <= 1
     assert found["corr"].min() > 0.9
 
@@ -84,8 +84,8 @@ def test_a_unit_without_support_is_left_out_of_the_standardised_rotation(
     silent = {place: values.clone() for place, values in activations.items()}
     silent[dead[0]][:, dead[1]] = 0.5
     draws = Draws(2, "haar", 0)
-    found = baselines(family_of(activations, dead=frozenset({dead})), "b", draws)["a"]
-    expected = baselines(family_of(silent, dead=frozenset({dead})), "b", draws)["a"]
+    found = drawn(summed(activations, dead=frozenset({dead})), draws)
+    expected = drawn(summed(silent, dead=frozenset({dead})), draws)
     here = found["kind"] == "standardised"
     assert found["corr"][here] == pytest.approx(expected["corr"][here], abs=2e-6)
 
@@ -93,10 +93,10 @@ def test_a_unit_without_support_is_left_out_of_the_standardised_rotation(
 def test_the_baseline_of_gated_units_is_two_sided(activations: dict[Place, Tensor]) -> None:
     draws = Draws(2, "haar", 0)
     flipped = activations | {Place("a", layer): -activations[Place("a", layer)] for layer in (0, 1)}
-    plain = baselines(family_of(activations, two_sided=True), "b", draws)["a"]
-    turned = baselines(family_of(flipped, two_sided=True), "b", draws)["a"]
+    plain = drawn(summed(activations, two_sided=True), draws)
+    turned = drawn(summed(flipped, two_sided=True), draws)
     assert plain["corr"] == pytest.approx(turned["corr"], abs=2e-6)
-    one_sided = baselines(family_of(activations), "b", draws)["a"]
+    one_sided = drawn(summed(activations), draws)
     more = np.subtract(plain["corr"], one_sided["corr"])
     assert more.min() > -2e-6
     assert more.max() > 1e-3
@@ -106,9 +106,9 @@ def test_every_seed_model_layer_and_draw_has_a_rotation_of_its_own() -> None:
     first: dict[str, Any] = {"seed": 1, "model": "m", "layer": 0, "draw": 0}
     changes: list[dict[str, Any]] = [{}, {"seed": 2}, {"model": "n"}, {"layer": 1}, {"draw": 1}]
     cpu = torch.device("cpu")
-    drawn = [rotation(6, "haar", device=cpu, **(first | change)) for change in changes]
+    matrices = [rotation(6, "haar", device=cpu, **(first | change)) for change in changes]
     for one, other in product(range(5), repeat=2):
-        assert torch.equal(drawn[one], drawn[other]) == (one == other)
+        assert torch.equal(matrices[one], matrices[other]) == (one == other)
 
 
 def test_a_rotated_variance_that_is_rounding_noise_is_none() -> None:

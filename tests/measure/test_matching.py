@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from summed import WIDTHS, N, compared, drawn_activations, family_of, obvious, rows
+from summed import WIDTHS, N, drawn, drawn_activations, matched, obvious, rows, summed
 from torch import Tensor
 
-from neurontab.measure.baselines import Draws, baselines
-from neurontab.measure.family import Place
-from neurontab.measure.matching import twins
+from neurontab.measure.baselines import Draws
+from neurontab.measure.tile import Place
+
+PAIRS = [("a", "b"), ("b", "a")]
 
 
 @pytest.fixture
@@ -16,12 +17,11 @@ def activations() -> dict[Place, Tensor]:
     return drawn_activations()
 
 
-@pytest.mark.parametrize("direction", [("a", "b"), ("b", "a")])
+@pytest.mark.parametrize("direction", PAIRS)
 def test_matches_are_the_highest_correlations_in_both_directions(
     activations: dict[Place, Tensor], direction: tuple[str, str]
 ) -> None:
-    both = compared(family_of(activations)).matches
-    found = both[direction == ("b", "a")]
+    found = matched(summed(activations)).matches(*direction)
     expected = []
     for (layer, neuron), correlations in sorted(obvious(activations, *direction).items()):
         for rank, (corr, at, j) in enumerate(sorted(correlations, reverse=True)[:3], start=1):
@@ -34,7 +34,8 @@ def test_matches_are_the_highest_correlations_in_both_directions(
 def test_the_reverse_rank_is_the_rank_seen_from_the_other_side(
     activations: dict[Place, Tensor],
 ) -> None:
-    forward, backward = compared(family_of(activations)).matches
+    matching = matched(summed(activations))
+    forward, backward = matching.matches("a", "b"), matching.matches("b", "a")
     names = ("layer", "neuron", "other_layer", "other_neuron")
     seen = {
         (c, d, a, b): rank
@@ -48,25 +49,24 @@ def test_the_reverse_rank_is_the_rank_seen_from_the_other_side(
 
 def test_units_without_support_are_nobodys_match(activations: dict[Place, Tensor]) -> None:
     dead = frozenset({(Place("a", 1), 2), (Place("b", 0), 4)})
-    family = family_of(activations, dead=dead)
-    found = compared(family, 10)
-    forward, backward = found.matches
-    sides = [(forward, "a", "b"), (backward, "b", "a")]
-    sides += [(found.antimatches[0], "a", "b"), (found.antimatches[1], "b", "a")]
+    tiles = summed(activations, dead=dead)
+    matching = matched(tiles, 10)
+    sides = [
+        (of(*pair), *pair) for pair in PAIRS for of in (matching.matches, matching.antimatches)
+    ]
     for columns, model, other in sides:
         own = {(Place(model, layer), j) for layer, j in rows(columns, "layer", "neuron")}
         partners = {
             (Place(other, layer), j) for layer, j in rows(columns, "other_layer", "other_neuron")
         }
         assert not (own | partners) & dead
-    assert len(set(rows(forward, "layer", "neuron"))) == sum(WIDTHS["a"]) - 1
-    assert (1, 2) not in rows(twins(family, "a", 3), "layer", "neuron")
-    drawn = baselines(family, "b", Draws(1, "haar", 0))["a"]
-    assert (1, 2) not in rows(drawn, "layer", "neuron")
+    assert len(set(rows(matching.matches("a", "b"), "layer", "neuron"))) == sum(WIDTHS["a"]) - 1
+    assert (1, 2) not in rows(matching.twins("a"), "layer", "neuron")
+    assert (1, 2) not in rows(drawn(tiles, Draws(1, "haar", 0)), "layer", "neuron")
 
 
 def test_twins_are_the_best_in_the_same_model_but_itself(activations: dict[Place, Tensor]) -> None:
-    found = twins(family_of(activations), "b", 2)
+    found = matched(summed(activations), n_twins=2).twins("b")
     best = {key: sorted(corrs)[::-1] for key, corrs in obvious(activations, "b", "b").items()}
     for layer, neuron, rank, at, j, corr in rows(
         found, "layer", "neuron", "rank", "other_layer", "other_neuron", "corr"
@@ -77,8 +77,9 @@ def test_twins_are_the_best_in_the_same_model_but_itself(activations: dict[Place
 
 
 def test_antimatches_are_the_lowest_correlations(activations: dict[Place, Tensor]) -> None:
-    forward, backward = compared(family_of(activations)).antimatches
-    for columns, model, other in ((forward, "a", "b"), (backward, "b", "a")):
+    matching = matched(summed(activations))
+    for model, other in PAIRS:
+        columns = matching.antimatches(model, other)
         lowest = {key: min(corrs) for key, corrs in obvious(activations, model, other).items()}
         found = {
             row[:2]: row[2:]
@@ -93,8 +94,9 @@ def test_gated_units_match_by_absolute_correlation(activations: dict[Place, Tens
     flipped = dict(activations)
     flipped[Place("b", 1)] = -activations[Place("b", 1)]
     names = ("layer", "neuron", "rank", "other_layer", "other_neuron")
-    plain, _ = compared(family_of(activations, two_sided=True), 4).matches
-    turned, _ = compared(family_of(flipped, two_sided=True), 4).matches
+    gated = matched(summed(activations, two_sided=True), 4)
+    plain = gated.matches("a", "b")
+    turned = matched(summed(flipped, two_sided=True), 4).matches("a", "b")
     assert rows(plain, *names) == rows(turned, *names)
     assert plain["corr"] == pytest.approx(turned["corr"], abs=3e-6)
     assert plain["corr"].min() > 0
@@ -103,4 +105,4 @@ def test_gated_units_match_by_absolute_correlation(activations: dict[Place, Tens
         values = activations[Place("a", layer)][:, neuron], activations[Place("b", at)][:, j]
         exact = np.corrcoef(values[0].double().numpy(), values[1].double().numpy())[0, 1]
         assert sign * corr == pytest.approx(exact, abs=3e-6), rank
-    assert not len(compared(family_of(activations, two_sided=True)).antimatches[0]["corr"])
+    assert not len(gated.antimatches("a", "b")["corr"])

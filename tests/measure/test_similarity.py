@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from summed import compared, drawn_activations, family_of, obvious, rows
+from summed import alike, drawn_activations, obvious, rows, summed
 from torch import Tensor
 
-from neurontab.measure.family import Place
+from neurontab.measure.tile import Place
 
 DEAD = frozenset({(Place("a", 1), 2), (Place("b", 0), 4), (Place("b", 0), 1)})
 
@@ -24,8 +24,8 @@ def test_cka_is_that_of_centred_activations(
     direction: tuple[str, str],
 ) -> None:
     """Units without support count for the plain one only."""
-    family = family_of(activations, dead=dead)
-    found = compared(family).layer_similarity[direction == ("b", "a")]
+    tiles = summed(activations, dead=dead)
+    found = alike(tiles).columns(*direction)
     assert len(found["cka"]) == 6
     columns = ("layer", "other_layer", "cka", "cka_standardised", "n_constant")
     for layer, at, cka, standardised, n_constant in rows(found, *columns):
@@ -33,7 +33,7 @@ def test_cka_is_that_of_centred_activations(
         x, y = (
             activations[place].double() - activations[place].double().mean(0) for place in places
         )
-        alive = [family.facts(place).eligible for place in places]
+        alive = [tiles.family.facts(place).eligible for place in places]
         assert n_constant == (~alive[0]).sum()
         u, v = x[:, alive[0]], y[:, alive[1]]
         for value, one, two in ((cka, x, y), (standardised, u / u.std(0), v / v.std(0))):
@@ -47,7 +47,7 @@ def test_cka_is_that_of_centred_activations(
 def test_the_mean_best_correlation_is_over_the_layers_own_neurons(
     activations: dict[Place, Tensor], direction: tuple[str, str]
 ) -> None:
-    found = compared(family_of(activations)).layer_similarity[direction == ("b", "a")]
+    found = alike(summed(activations)).columns(*direction)
     everything = obvious(activations, *direction)
     for layer, at, mean in rows(found, "layer", "other_layer", "mean_max_corr"):
         best = [

@@ -1,0 +1,41 @@
+"""Passes over the tokens: interrupted at any time, and gone on with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from neurontab.errors import StoppedError
+from neurontab.measure.accumulator import Accumulator, gathered, restore
+from neurontab.measure.checkpoint import Checkpoints
+
+NEXT = "next"  # in a state: the sequence to go on with
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How passes over the tokens are interrupted and gone on with."""
+
+    checkpoints: Checkpoints
+    stop: Callable[[], bool]
+    refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away
+
+    def resume(self, name: str, parts: Mapping[str, Accumulator]) -> int:
+        """Takes a pass up where it was left; the number of the sequence to go on with."""
+        state = self.checkpoints.load(name)
+        if state is None:
+            return 0
+        restore(parts, state)
+        return int(state[NEXT])
+
+    def after(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
+        """Keeps the state of a pass when it is time to, or when told to stop.
+
+        Raises StoppedError in the latter case.
+        """
+        self.refuse_if_gone()
+        stop = self.stop()
+        if stop or self.checkpoints.due():
+            self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+        if stop:
+            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")

@@ -1,0 +1,72 @@
+"""Products in as many passes as the memory needs: the same is read, and the same written."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from killed import in_passes, settings_of
+from summed import CPU, drawn_activations, summed
+
+from neurontab.building import build
+from neurontab.errors import RunError
+from neurontab.measure.baselines import Baselines, Draws
+from neurontab.measure.matching import Matching
+from neurontab.measure.similarity import Similarity
+from neurontab.measure.sums import SUM_BYTES, Summed, grouped
+from neurontab.measure.tile import Place, Reader, place_pairs
+from neurontab.prepare import prepare
+from neurontab.progress import Silent
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 7])
+def test_tiles_are_read_in_groups_as_all_together(at_once: int) -> None:
+    tiles = summed(drawn_activations())
+    kinds = (
+        lambda: Matching(tiles.family, k=3, n_twins=2, device=CPU),
+        lambda: Similarity(tiles.family, CPU),
+        lambda: Baselines(tiles.family, Draws(2, "haar", 0), CPU),
+    )
+    for kind in kinds:
+        whole: Reader = kind()
+        whole.read(tiles)
+        parts: Reader = kind()
+        for first in range(0, len(tiles.pairs), at_once):
+            some = tiles.pairs[first : first + at_once]
+            parts.read(Summed(tiles.family, {pair: tiles.products[pair] for pair in some}))
+        for name, each in whole.state.items():
+            assert torch.equal(torch.nan_to_num(each), torch.nan_to_num(parts.state[name])), name
+
+
+def test_groups_fit_the_room_and_begin_with_each_layer_itself() -> None:
+    pairs = place_pairs({"a": 3, "b": 2})
+    widths = {Place("a", n): 10 for n in range(3)} | {Place("b", n): 20 for n in range(2)}
+    assert len(pairs) == 15
+    assert all(place == other for place, other in pairs[:5])
+    for room in (1, SUM_BYTES * 400, SUM_BYTES * 900, 10**9):
+        groups = grouped(pairs, widths, room)
+        assert [pair for group in groups for pair in group] == pairs
+        for group in groups:
+            size = sum(SUM_BYTES * widths[place] * widths[other] for place, other in group)
+            assert size <= room or len(group) == 1
+
+
+@pytest.mark.parametrize("passes", [2, 5])
+def test_a_build_in_several_passes_writes_the_same_bytes(
+    tmp_path: Path, text: Path, passes: int
+) -> None:
+    settings = settings_of(tmp_path, text)
+    whole = build(settings, tmp_path / "whole").manifest
+    parts = build(in_passes(settings, passes), tmp_path / "parts").manifest
+    assert (parts.tables, parts.files) == (whole.tables, whole.files)
+    assert len([name for name in parts.stages if name.startswith("products")]) == passes
+
+
+def test_a_memory_too_small_for_one_tile_is_refused_before_anything_is_written(
+    tmp_path: Path, text: Path
+) -> None:
+    settings = settings_of(tmp_path, text)
+    plan = prepare(settings, Silent()).plan
+    short = settings.model_copy(update={"memory": plan.budget - plan.room})
+    with pytest.raises(RunError, match=r"may be used.\nAllow more with --memory"):
+        build(short, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
