@@ -4,6 +4,7 @@ from typing import Annotated
 
 import polars as pl
 
+from neurontab.tables.graph import connected
 from neurontab.tables.schemas import NEURON_KEY
 from neurontab.tables.table import Column, at_least
 
@@ -15,8 +16,6 @@ COLUMNS = (
     Column("group_size", pl.Int32, "Members of the group.", unit="neurons", check=at_least(1)),
 )
 
-ROUNDS = 128  # of passing labels on: members are at most that many twins apart
-
 
 def twin_groups(
     universality: pl.LazyFrame,
@@ -24,51 +23,12 @@ def twin_groups(
     *,
     twin_corr: Annotated[float, "Correlation above which two neurons are twins; our choice."] = 0.7,
 ) -> pl.LazyFrame:
-    """One row per universal neuron: the connected group of universal twins that it belongs to.
-
-    Every neuron begins with its own label and takes the lowest of its neighbours', again and again.
-    """
-    universal = universality.filter("is_universal").select("model", unit=_unit("layer", "neuron"))
-    edges = _edges(universal, twins.filter(pl.col("corr") > twin_corr))
-    labels = universal.with_columns(label="unit")
-    for _ in range(ROUNDS):
-        labels = (
-            edges.join(labels, left_on=["model", "other"], right_on=["model", "unit"])
-            .group_by("model", "unit")
-            .agg(pl.col("label").min())
-        )
-    return labels.select(
-        "model",
-        layer=_layer("unit"),
-        neuron=_neuron("unit"),
-        group_layer=_layer("label"),
-        group_neuron=_neuron("label"),
-        group_size=pl.len().over("model", "label").cast(pl.Int32),
-    )
-
-
-def _edges(universal: pl.LazyFrame, twins: pl.LazyFrame) -> pl.LazyFrame:
-    """Both directions of every pair of universal twins, and each neuron with itself."""
-    forward = twins.select(
-        "model", unit=_unit("layer", "neuron"), other=_unit("other_layer", "other_neuron")
-    )
-    backward = forward.select("model", unit="other", other="unit")
-    both = pl.concat([forward, backward, universal.with_columns(other="unit")])
+    """One row per universal neuron: the connected group of universal twins that it belongs to."""
+    edges = twins.filter(pl.col("corr") > twin_corr).with_columns(other_model="model")
     return (
-        both.join(universal, on=["model", "unit"], how="semi")
-        .join(universal, left_on=["model", "other"], right_on=["model", "unit"], how="semi")
-        .unique()
+        connected(universality.filter("is_universal"), edges)
+        .drop("group_model")
+        .with_columns(
+            group_size=pl.len().over("model", "group_layer", "group_neuron").cast(pl.Int32)
+        )
     )
-
-
-def _unit(layer: str, neuron: str) -> pl.Expr:
-    """Layer and neuron as one ordered number."""
-    return pl.col(layer).cast(pl.Int64) * 2**32 + pl.col(neuron)
-
-
-def _layer(unit: str) -> pl.Expr:
-    return (pl.col(unit) // 2**32).cast(pl.Int32)
-
-
-def _neuron(unit: str) -> pl.Expr:
-    return (pl.col(unit) % 2**32).cast(pl.Int32)

@@ -257,3 +257,40 @@ def test_the_summary_counts_models_neurons_and_groups(run: Callable[..., pl.Data
         ("a", 3, 1, 2, pytest.approx(2 / 3), 1, pytest.approx(0.7), 1),
         ("b", 1, 0, 0, 0, 0, None, 0),
     ]
+
+
+def test_universal_features_are_the_connected_parts_of_matches_and_twins(
+    run: Callable[..., pl.DataFrame],
+) -> None:
+    """Two twins of a and their match in b are one feature; a match below 0.7 joins nothing."""
+    found = run(
+        "universal_features",
+        "model layer neuron feature is_representative n_members n_models",
+        universality="""
+            model layer neuron is_universal excess_corr
+            a     0     0      true         0.6
+            a     0     1      true         0.7
+            a     1     2      true         0.9
+            a     1     3      false        0.4
+            b     0     5      true         0.65
+            b     1     9      true         0.55
+            b     1     8      true         0.55""",
+        matches="""
+            model other_model layer neuron rank other_layer other_neuron corr
+            a     b           0     1      1    0           5            0.8
+            b     a           0     5      1    0           1            0.8
+            a     b           1     2      1    0           5            0.7
+            b     a           1     9      1    1           3            0.9""",
+        twins="""
+            model layer neuron rank other_layer other_neuron corr
+            a     0     0      1    0           1            0.75
+            b     1     8      1    1           9            0.95""",
+    )
+    assert found.rows() == [
+        ("a", 0, 0, 0, False, 3, 2),
+        ("a", 0, 1, 0, True, 3, 2),
+        ("a", 1, 2, 2, True, 1, 1),
+        ("b", 0, 5, 0, False, 3, 2),
+        ("b", 1, 8, 1, True, 2, 1),
+        ("b", 1, 9, 1, False, 2, 1),
+    ]

@@ -15,6 +15,7 @@ NAMES = {
     "weight_shape",
     "universality",
     "twin_groups",
+    "universal_features",
     "family_summary",
     "neurons",
 }
