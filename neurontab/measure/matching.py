@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from neurontab.measure.accumulator import State
+from neurontab.measure.assignment import assign
 from neurontab.measure.best import NONE, Best, reverse_rank
 from neurontab.measure.columns import Columns
 from neurontab.measure.family import Family
@@ -78,6 +79,35 @@ class Matching:
             "corr": np.negative(columns["corr"]),
             "n": np.full(len(columns["corr"]), self._family.n),
         }
+
+    def assignments(self, model: str, other: str) -> tuple[Columns, Columns]:
+        """Table `assignments` of two models in both directions, without their names.
+
+        Possible are the matches kept in either direction.
+        """
+        forward, backward = self._best(model, other, HIGHEST), self._best(other, model, HIGHEST)
+        row, rank = (forward.value > NONE).nonzero(as_tuple=True)
+        column, reverse = (backward.value > NONE).nonzero(as_tuple=True)
+        rows = torch.cat([row, backward.index[column, reverse]])
+        columns = torch.cat([forward.index[row, rank], column])
+        corr = torch.cat([forward.value[row, rank], backward.value[column, reverse]])
+        paired = assign(
+            rows.cpu().numpy(),
+            columns.cpu().numpy(),
+            corr.double().cpu().numpy(),
+            (len(forward.value), len(backward.value)),
+        )
+        unit, other_unit = torch.from_numpy(paired.row), torch.from_numpy(paired.column)
+        directions = ((model, unit, other, other_unit), (other, other_unit, model, unit))
+        forth, back = (
+            {
+                **self._family.located(here, own),
+                **self._family.located(there, others, "other_"),
+                "corr": paired.corr,
+            }
+            for here, own, there, others in directions
+        )
+        return forth, back
 
     def _read(self, tile: Tile) -> None:
         model, other = tile.place.model, tile.other.model

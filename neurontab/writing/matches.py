@@ -1,6 +1,6 @@
 """The tables that compare neurons of a family."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 from neurontab.measure.baselines import Baselines
 from neurontab.measure.columns import Columns
@@ -20,12 +20,16 @@ def write_matches(
     similarity: Similarity,
     baselines: Baselines,
 ) -> None:
-    """Tables `matches`, `antimatches`, `layer_similarity`, `baselines` and `twins`."""
+    """Tables `matches`, `antimatches`, `assignments`, `layer_similarity`, `baselines`, `twins`."""
     for pair in permutations(models, 2):
         _write_pair(writer, matches.MATCHES, pair, matching.matches(*pair))
         _write_pair(writer, matches.ANTIMATCHES, pair, matching.antimatches(*pair))
         _write_pair(writer, matches.LAYER_SIMILARITY, pair, similarity.columns(*pair))
         _write_pair(writer, matches.BASELINES, pair, baselines.columns(*pair))
+    for model, other in combinations(models, 2):
+        forth, back = matching.assignments(model, other)
+        _write_pair(writer, matches.ASSIGNMENTS, (model, other), forth)
+        _write_pair(writer, matches.ASSIGNMENTS, (other, model), back)
     for model in models:
         writer.write(matches.TWINS, model, ({"model": model}, matching.twins(model)))
 

@@ -90,6 +90,25 @@ def test_antimatches_are_the_lowest_correlations(activations: dict[Place, Tensor
         }
 
 
+def test_assignments_pair_kept_matches_one_to_one_the_same_from_both_sides(
+    activations: dict[Place, Tensor],
+) -> None:
+    matching = matched(summed(activations), 3)
+    forth, back = matching.assignments("a", "b")
+    names = ("layer", "neuron", "other_layer", "other_neuron", "corr")
+    pairs = rows(forth, *names)
+    assert sorted((c, d, a, b, r) for a, b, c, d, r in pairs) == sorted(rows(back, *names))
+    for side in (slice(0, 2), slice(2, 4)):
+        assert len({pair[side] for pair in pairs}) == len(pairs)
+    kept = {(a, b, c, d) for a, b, c, d, _ in rows(matching.matches("a", "b"), *names)}
+    kept |= {(c, d, a, b) for a, b, c, d, _ in rows(matching.matches("b", "a"), *names)}
+    assert {pair[:4] for pair in pairs} <= kept
+    exact = obvious(activations, "a", "b")
+    for layer, neuron, at, j, corr in pairs:
+        expected = next(r for r, *place in exact[layer, neuron] if place == [at, j])
+        assert corr == pytest.approx(expected, abs=3e-6)
+
+
 def test_gated_units_match_by_absolute_correlation(activations: dict[Place, Tensor]) -> None:
     flipped = dict(activations)
     flipped[Place("b", 1)] = -activations[Place("b", 1)]

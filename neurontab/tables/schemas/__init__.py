@@ -17,6 +17,7 @@ from neurontab.tables.schemas.activations import (
 from neurontab.tables.schemas.keys import LAYER, MODEL, NEURON_KEY, PAPER
 from neurontab.tables.schemas.matches import (
     ANTIMATCHES,
+    ASSIGNMENTS,
     BASELINES,
     LAYER_SIMILARITY,
     MATCHES,
@@ -58,6 +59,7 @@ MEASURED: dict[str, Table] = {
         MATCHES,
         TWINS,
         ANTIMATCHES,
+        ASSIGNMENTS,
         BASELINES,
         LAYER_SIMILARITY,
     )

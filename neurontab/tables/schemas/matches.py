@@ -97,6 +97,24 @@ ANTIMATCHES = Table(
     values=(OTHER_LAYER, OTHER_NEURON, CORR, COUNT),
 )
 
+ASSIGNMENTS = Table(
+    "assignments",
+    "One-to-one pairs of neurons of two models, those with the highest sum of correlations.",
+    keys=(*NEURON_KEY, OTHER_MODEL),
+    values=(
+        OTHER_LAYER,
+        OTHER_NEURON,
+        Column(
+            "corr",
+            pl.Float32,
+            "Pearson correlation of the pair, its size in gated models. Pairs are kept matches of "
+            "either direction, above 0.",
+            f"{PAPER}, 3.1",
+            check=between(0, 1),
+        ),
+    ),
+)
+
 BASELINES = Table(
     "baselines",
     "The best correlation of every neuron with the other model's layers after a random rotation.",
