@@ -1,6 +1,5 @@
 """All models together: products in as many passes as the memory needs, and what is read of them."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -18,7 +17,7 @@ from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
-from neurontab.writing.matches import write_matches
+from neurontab.writing.matches import match_steps, write_matches
 from neurontab.writing.writer import Writer
 
 PRODUCTS, TILES, READ = "products", "tiles", "read"
@@ -39,16 +38,17 @@ def compare_family(
     similarity = Similarity(family, device)
     draws = Draws(settings.draws, settings.rotation, prepared.config.seed)
     baselines = Baselines(family, draws, device)
-    _read(prepared, family, [matching, similarity, baselines], passes, progress)
-    with progress.stage("matches", 1, "steps") as stage:
+    readers: list[Reader] = [matching, similarity, baselines]
+    _read(prepared, family, readers, passes=passes, progress=progress)
+    with progress.stage("matches", match_steps(len(family.layers)), "steps") as stage:
         write_matches(
             list(family.layers),
             writer,
             matching=matching,
             similarity=similarity,
             baselines=baselines,
+            stage=stage,
         )
-        stage.advance(1)
 
 
 def family_of(
@@ -85,6 +85,7 @@ def _read(
     prepared: Prepared,
     family: Family,
     readers: Sequence[Reader],
+    *,
     passes: Passes,
     progress: Progress,
 ) -> None:
@@ -93,34 +94,55 @@ def _read(
     widths = {place: len(family.facts(place).eligible) for pair in pairs for place in pair}
     done = _resume(passes.checkpoints, readers)
     while done < len(pairs):
-        first, *later = grouped(pairs[done:], widths, prepared.plan.room)
-        name = f"{PRODUCTS} ({1 + len(later)} passes left)" if later else PRODUCTS
-        products = nothing_yet(first, widths, prepared.device)
-        _sum(prepared, family, products, passes, progress, name)
+        groups = grouped(pairs[done:], widths, prepared.plan.room)
+        begun = _begun(passes.checkpoints, done, len(groups[0]))
+        group = pairs[done : done + (begun or len(groups[0]))]
+        name = f"{PRODUCTS}-{done}-{len(group)}"
+        shown = f"{PRODUCTS} ({len(groups)} passes left)" if len(groups) > 1 else PRODUCTS
+        products = nothing_yet(group, widths, prepared.device)
+        _sum(prepared, family, products, name=name, shown=shown, passes=passes, progress=progress)
         tiles = Summed(family, products)
-        with progress.stage(f"reading {name}", len(readers), "readers") as stage:
+        with progress.stage(f"reading {shown}", len(readers), "readers") as stage:
             for reader in readers:
                 reader.read(tiles)
                 stage.advance(1)
-        done += len(first)
-        if later:
-            _keep(passes.checkpoints, readers, done)
-            passes.checkpoints.forget(_name(products))
+        done += len(group)
+        passes.refuse_if_gone()
+        _keep(passes.checkpoints, readers, done)
+        passes.checkpoints.forget(name)
+
+
+def _begun(checkpoints: Checkpoints, done: int, most: int) -> int:
+    """How many pairs the pass has that was left unfinished, 0 without one.
+
+    One that began elsewhere, or has more pairs than there is memory for now, is forgotten.
+    """
+    counts = [0]
+    for name in checkpoints.names():
+        if name.startswith(f"{PRODUCTS}-"):
+            first, count = map(int, name.split("-")[1:])
+            if first == done and count <= most:
+                counts.append(count)
+            else:
+                checkpoints.forget(name)
+    return max(counts)
 
 
 def _sum(
     prepared: Prepared,
     family: Family,
     products: Products,
+    *,
+    name: str,
+    shown: str,
     passes: Passes,
     progress: Progress,
-    shown: str,
 ) -> None:
-    """One pass over the tokens, from where it was left."""
+    """One pass over the tokens, from where it was left; `name` is that of its state."""
     text, config = prepared.corpus, prepared.config
     shifts = {place: family.facts(place).shift for pair in products for place in pair}
     parts = {f"{number}": pair for number, pair in enumerate(products.values())}
-    first = passes.resume(_name(products), parts)
+    first = passes.resume(name, parts)
     with progress.stage(shown, text.n_counted, "tokens") as stage:
         stage.advance(text.counted_before(first))
         for following in sum_products(
@@ -133,13 +155,7 @@ def _sum(
             first=first,
             advance=stage.advance,
         ):
-            passes.after(_name(products), parts, following)
-
-
-def _name(products: Products) -> str:
-    """The name of a pass's state: another when other pairs are summed."""
-    digest = hashlib.sha256(repr(list(products)).encode()).hexdigest()
-    return f"{PRODUCTS}-{digest[:12]}"
+            passes.after(name, parts, following)
 
 
 def _keep(checkpoints: Checkpoints, readers: Sequence[Reader], done: int) -> None:

@@ -32,8 +32,8 @@ def parse_tokens(written: object) -> object:
     return written if written in ("all", None) else parse_count(written)
 
 
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?")
+_UNITS = {None: 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_BYTES = re.compile(r"([\d_]+(?:\.\d+)?)\s*(?:([KMGT])(?:I?B)?|B)?")
 
 
 def parse_bytes(written: object) -> int | None:
@@ -41,7 +41,8 @@ def parse_bytes(written: object) -> int | None:
     if written is None:
         return None
     found = _BYTES.fullmatch(str(written).strip().upper())
-    count = int(Decimal(found[1]) * _UNITS[found[2]]) if found else 0
+    number = found[1].replace("_", "") if found else ""
+    count = int(Decimal(number) * _UNITS[found[2]]) if found and number else 0
     if isinstance(written, bool) or count < 1:
         raise ValueError("not a size such as 16G, 16GiB or 800M")
     return count

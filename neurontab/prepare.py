@@ -12,6 +12,7 @@ from neurontab.errors import ConfigError, ModelError
 from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
 from neurontab.measure.corpus import Corpus
+from neurontab.measure.memory import Needs
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
 from neurontab.measure.sequences import CorpusPlan
@@ -60,7 +61,7 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
     specs = config.models or tuple(str(folder) for folder in suite.models())
     models: list[LanguageModel] = []
     with progress.stage("models", len(specs), "models") as stage:
-        for source in parse_sources(specs):
+        for source in sorted(parse_sources(specs), key=lambda source: source.name):
             models.append(LanguageModel(source, device))
             stage.advance(1)
     tokenizer_digest = shared_digest({model.name: model.tokenizer for model in models})
@@ -68,18 +69,19 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
     text = corpus_plan(config, models)
     digest = corpus.digest_of(text, models[0].tokenizer)
     tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
-    matching = config.matching
     planned = plan(
         [model.facts for model in models],
         tokens.n_counted,
-        batch_tokens=config.batch_tokens,
-        block_tokens=config.block_tokens,
-        context=text.context,
-        draws=matching.draws,
-        kept=matching.k,
-        types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
-        exported=config.activations,
-        memory=config.memory,
+        Needs(
+            batch_tokens=config.batch_tokens,
+            block_tokens=config.block_tokens,
+            context=text.context,
+            draws=config.matching.draws,
+            kept=max(config.matching.k, config.matching.twins),
+            types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
+            exported=config.activations,
+        ),
+        allowed=config.memory,
         device=device,
     )
     identities = {f"model {model.name}": model.identity for model in models}

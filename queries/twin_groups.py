@@ -8,7 +8,7 @@ from neurontab.tables.graph import connected
 from neurontab.tables.schemas import NEURON_KEY
 from neurontab.tables.table import Column, at_least
 
-VERSION = 1
+VERSION = 2
 KEYS = NEURON_KEY
 COLUMNS = (
     Column("group_layer", pl.Int32, "Layer of the group's first member.", check=at_least(0)),

@@ -16,6 +16,7 @@ import tiny
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
+from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
 
@@ -55,7 +56,7 @@ def compare(run: Path, expected: manifest.Manifest) -> None:
 
 def planned(folder: Path) -> BuildConfig:
     """The build that is killed: its products need two passes."""
-    return in_passes(settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000)), 2)
+    return at_once(settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000)), 6)
 
 
 def settings_of(folder: Path, text: Path) -> BuildConfig:
@@ -72,16 +73,11 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
     )
 
 
-def in_passes(settings: BuildConfig, passes: int) -> BuildConfig:
-    """The same build with memory for the products in so many passes."""
+def at_once(settings: BuildConfig, tiles: int) -> BuildConfig:
+    """The same build with memory for so many of its ten tiles in one pass."""
     plan = prepare(settings, Silent()).plan
-    together = plan.budget - plan.room
-    products = plan.memory - together
-    for share in range(1, 101):
-        tight = settings.model_copy(update={"memory": together + products * share // 100})
-        if prepare(tight, Silent()).plan.passes == passes:
-            return tight
-    raise AssertionError(passes)
+    room = tiles * SUM_BYTES * 24 * 24
+    return settings.model_copy(update={"memory": plan.budget - plan.room + room})
 
 
 def begun(settings: BuildConfig, folder: Path) -> int:

@@ -42,23 +42,27 @@ class Baselines:
             self.state[_name(place, kind)] = torch.zeros(draws.number, width, device=device)
         for (model, other), kind in product(permutations(family.layers, 2), KINDS):
             shape = (draws.number, len(family.eligible(model)))
-            self.state[f"{model}/{other}/{kind}/corr"] = torch.full(shape, -torch.inf).to(device)
+            self.state[f"{model}/{other}/{kind}/corr"] = torch.full(
+                shape, -torch.inf, device=device
+            )
             self.state[f"{model}/{other}/{kind}/layer"] = torch.full(shape, -1, device=device)
 
     def read(self, tiles: Tiles) -> None:
         """Takes some more tiles."""
         for place in self._family.all_places():
-            pairs = [pair for pair in tiles.pairs if _rotates(place, *pair)]
-            if not pairs:
+            own = [pair for pair in tiles.pairs if pair == (place, place)]
+            facing = [
+                pair for pair in tiles.pairs if place in pair and pair[0].model != pair[1].model
+            ]
+            if len(self._family.layers) == 1 or not (own or facing):
                 continue
             matrices = [self._drawn(place, draw) for draw in range(self._draws.number)]
-            for tile in (tiles.tile(*pair) for pair in pairs):
-                if tile.place == tile.other:
-                    self._read_spread(tile, matrices)
-            for tile in (tiles.tile(*pair) for pair in pairs):
-                for each in tile.both_ways():
-                    if each.other == place != each.place:
-                        self._read(each, matrices)
+            for pair in own:
+                self._read_spread(tiles.tile(*pair), matrices)
+            for pair in facing:
+                for tile in tiles.tile(*pair).both_ways():
+                    if tile.other == place:
+                        self._read(tile, matrices)
 
     def columns(self, model: str, other: str) -> Columns:
         """Table `baselines` of a model against another rotated, without their names."""
@@ -91,7 +95,6 @@ class Baselines:
         deviations = inverse_root(self._family.facts(tile.place).variance)
         rows = slice(first, first + len(deviations))
         for kind, scale in self._scales(tile.other):
-            # The rounding to float32 in between keeps the same bits however tiles are grouped.
             scaled = (tile.covariance * deviations[:, None]).float() * scale.float()
             name = f"{tile.place.model}/{tile.other.model}/{kind}"
             for draw, matrix in enumerate(matrices):
@@ -124,8 +127,3 @@ class Baselines:
 def _name(place: Place, kind: str) -> str:
     """Where the variances of a layer's rotated units are kept, all draws."""
     return f"{place.model}/{place.layer}/{kind}/variance"
-
-
-def _rotates(place: Place, one: Place, other: Place) -> bool:
-    """Whether a layer's rotation matters to a pair: for its own spread, or another's rows."""
-    return place in (one, other) and (one == other or one.model != other.model)

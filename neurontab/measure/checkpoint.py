@@ -39,6 +39,11 @@ class Checkpoints:
             raise FileError(f"{place} cannot be written: {error.strerror}.") from error
         self._saved = time.monotonic()
 
+    def names(self) -> set[str]:
+        """What there are states of."""
+        found = self._folder.glob("*.state")
+        return {path.name.removesuffix(".state").rpartition(".")[0] for path in found}
+
     def load(self, name: str) -> State | None:
         """The state of a name; None when there is none that is whole."""
         for path in self._files(name):

@@ -3,7 +3,10 @@
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from neurontab.measure.accumulator import State
 from neurontab.measure.assignment import assign
@@ -88,26 +91,24 @@ class Matching:
         forward, backward = self._best(model, other, HIGHEST), self._best(other, model, HIGHEST)
         row, rank = (forward.value > NONE).nonzero(as_tuple=True)
         column, reverse = (backward.value > NONE).nonzero(as_tuple=True)
-        rows = torch.cat([row, backward.index[column, reverse]])
-        columns = torch.cat([forward.index[row, rank], column])
-        corr = torch.cat([forward.value[row, rank], backward.value[column, reverse]])
-        paired = assign(
-            rows.cpu().numpy(),
-            columns.cpu().numpy(),
-            corr.double().cpu().numpy(),
-            (len(forward.value), len(backward.value)),
+        unit = torch.cat([row, backward.index[column, reverse]])
+        other_unit = torch.cat([forward.index[row, rank], column])
+        value = torch.cat([forward.value[row, rank], backward.value[column, reverse]])
+        corr = torch.cat([forward.corr[row, rank], backward.corr[column, reverse]])
+        chosen = torch.from_numpy(
+            assign(
+                unit.cpu().numpy(),
+                other_unit.cpu().numpy(),
+                value.double().cpu().numpy(),
+                (len(forward.value), len(backward.value)),
+            )
+        ).to(value.device)
+        found = {"corr": value[chosen].cpu().numpy(), "sign": self._signs(corr[chosen])}
+        located, unit, other_unit = self._family.located, unit[chosen], other_unit[chosen]
+        return (
+            {**located(model, unit), **located(other, other_unit, "other_"), **found},
+            {**located(other, other_unit), **located(model, unit, "other_"), **found},
         )
-        unit, other_unit = torch.from_numpy(paired.row), torch.from_numpy(paired.column)
-        directions = ((model, unit, other, other_unit), (other, other_unit, model, unit))
-        forth, back = (
-            {
-                **self._family.located(here, own),
-                **self._family.located(there, others, "other_"),
-                "corr": paired.corr,
-            }
-            for here, own, there, others in directions
-        )
-        return forth, back
 
     def _read(self, tile: Tile) -> None:
         model, other = tile.place.model, tile.other.model
@@ -118,7 +119,9 @@ class Matching:
         first = self._family.first(tile.place), self._family.first(tile.other)
         highest = torch.where(may, corr.abs() if self._family.two_sided else corr, NONE)
         self._best(model, other, HIGHEST).add(highest, corr, *first)
-        self._best(model, other, LOWEST).add(torch.where(may, -corr, NONE), corr, *first)
+        lowest = self._best(model, other, LOWEST)
+        if lowest.value.shape[1]:
+            lowest.add(torch.where(may, -corr, NONE), corr, *first)
 
     def _best(self, model: str, other: str, side: str) -> Best:
         keys = ("value", "index", "corr")
@@ -128,11 +131,15 @@ class Matching:
         """Keys, place of the match, what it was ranked by and its sign, of every kept row."""
         kept = best.value > NONE
         unit, rank = kept.nonzero(as_tuple=True)
-        negative = (best.corr[kept] < 0).cpu().numpy() & self._family.two_sided
         return {
             **self._family.located(model, unit),
             "rank": (rank + 1).int().cpu().numpy(),
             **self._family.located(other, best.index[kept], "other_"),
             "corr": best.value[kept].cpu().numpy(),
-            "sign": np.where(negative, -1, 1).astype(np.int32),
+            "sign": self._signs(best.corr[kept]),
         }
+
+    def _signs(self, corr: Float[Tensor, " row"]) -> npt.NDArray[np.int32]:
+        """-1 where a correlation is negative and signs mean nothing; else 1."""
+        negative = (corr < 0).cpu().numpy() & self._family.two_sided
+        return np.where(negative, -1, 1).astype(np.int32)

@@ -2,25 +2,20 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
-import psutil
 import torch
 
 from neurontab.errors import RunError
-from neurontab.loops import KEPT, WINDOW
+from neurontab.measure.memory import Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sums import SUM_BYTES, grouped
-from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
-from neurontab.measure.tile import place_pairs
 
-FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
-PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
-KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
-TILES_AT_ONCE = 8  # of the widest layers, in float64, while they are read
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
+ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
 
 
 @dataclass(frozen=True)
@@ -74,76 +69,42 @@ class Plan:
 
 
 def plan(
-    models: list[ModelFacts],
+    models: Sequence[ModelFacts],
     tokens: int,
+    needs: Needs,
     *,
-    batch_tokens: int,
-    block_tokens: int,
-    context: int,
-    draws: int,
-    kept: int,
-    types: int,
-    exported: int,
-    memory: int | None,
+    allowed: int | None,
     device: torch.device,
 ) -> Plan:
-    """The plan for a family over so many tokens of so many types.
-
-    `kept` are rows a neuron and other model, `exported` the positions with all activations;
-    `memory` are the bytes that may be used, most of what is free by default.
-    """
+    """The plan for a family over so many tokens; `allowed` are the bytes that may be used."""
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     total = sum(neurons.values())
     products = (total**2 + sum(facts.n_layers * facts.d_mlp**2 for facts in models)) / 2
-    rotations = (
-        4
-        * draws
-        * sum((total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models)
+    rotations = 4 * sum(
+        (total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models
     )
-    run_flop = float(tokens * sum(_flop_a_token(facts) for facts in models))
-    match_flop = 2 * products * tokens + rotations
-    others = max(len(models) - 1, 1)
-    widest = max(facts.d_mlp for facts in models)
-    weights = [_flop_a_token(facts) // 2 + facts.d_vocab * facts.d_model for facts in models]
+    run_flop = float(2 * tokens * sum(map(weights_of, models)))
+    match_flop = 2 * products * tokens + needs.draws * rotations
+    place = memory(models, needs, allowed=allowed, device=device)
     speed = measured_speed(device)
-    largest = max(neurons.values())
-    groups = groups_within(types, largest) + 1
-    alone = largest * (
-        BYTES_A_GROUP * (len(OFFSETS) * groups + context) + 8 * exported + KEPT_BYTES
-    )
-    means = 4 * total * groups
-    base = (
-        PROCESS
-        + 4 * (sum(weights) + max(weights))  # one of them twice, while it is checked
-        + 4 * batch_tokens * context * max(facts.n_layers * facts.n_heads for facts in models)
-        + means
-    )
-    reading = 8 * widest**2 * (TILES_AT_ONCE + draws) + total * others * (16 * kept + 24 * draws)
-    together = 4 * block_tokens * total + reading
-    budget = memory or int(FREE_SHARE * free_memory(device))
-    d_mlp = {facts.model: facts.d_mlp for facts in models}
-    pairs = place_pairs({facts.model: facts.n_layers for facts in models})
-    widths = {place: d_mlp[place.model] for pair in pairs for place in pair}
-    room = budget - base - together
-    passes = grouped(pairs, widths, room)
-    largest_pass = max(
-        sum(SUM_BYTES * widths[place] * widths[other] for place, other in group) for group in passes
-    )
+    running = (1 + place.passes) * run_flop / (RUN_EFFICIENCY * speed)
+    assigning = ASSIGN_SECONDS * sum(one * two for one, two in combinations(neurons.values(), 2))
+    others = max(len(models) - 1, 1)
+    rows = others * (needs.kept + 2 * needs.draws) * 12
     return Plan(
         neurons=neurons,
         pairs=len(models) * (len(models) - 1) // 2,
         tokens=tokens,
         run_flop=run_flop,
         match_flop=match_flop,
-        passes=len(passes),
-        room=room,
-        memory=base + max(alone, together + largest_pass),
-        budget=budget,
-        disk=int(
-            total * (others * (kept + 2 * draws) * 12 + 8 * exported + TABLE_BYTES + 4 * context)
-            + 8 * tokens
-        ),
-        seconds=(1 + len(passes)) * run_flop / (RUN_EFFICIENCY * speed) + match_flop / speed,
+        passes=place.passes,
+        room=place.room,
+        memory=place.needed,
+        budget=place.budget,
+        disk=total * (rows + 8 * needs.exported + TABLE_BYTES + 4 * needs.context)
+        + 8 * tokens
+        + 2 * place.largest_pass,  # a state of the pass, and the next before that goes
+        seconds=running + match_flop / speed + assigning,
     )
 
 
@@ -156,19 +117,6 @@ def measured_speed(device: torch.device) -> float:
         (x @ x).sum().item()
         n += 1
     return 2 * 1024**3 * n / (time.perf_counter() - started)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that may still be had where the sums are kept."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
-def _flop_a_token(facts: ModelFacts) -> int:
-    """Twice the weights of all layers; attention over the context is small beside them."""
-    mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
-    return 2 * facts.n_layers * (mlp + 4 * facts.d_model**2)
 
 
 def _existing(folder: Path) -> Path:

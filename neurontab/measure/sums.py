@@ -93,10 +93,10 @@ def _blocks(
 ) -> Iterator[list[Batch]]:
     block: list[Batch] = []
     for batch in batches(corpus, batch_tokens, first):
-        block.append(batch)
-        if sum(batch.n_counted for batch in block) >= block_tokens:
+        if block and sum(each.n_counted for each in (*block, batch)) > block_tokens:
             yield block
             block = []
+        block.append(batch)
     if block:
         yield block
 

@@ -1,4 +1,7 @@
-"""Connected parts of a graph of neurons, as a lazy frame."""
+"""Connected parts of a graph of neurons, as a lazy frame.
+
+Queries that use it give themselves a new VERSION when it changes.
+"""
 
 import polars as pl
 

@@ -1,12 +1,13 @@
 """The tables that compare neurons of a family."""
 
-from itertools import combinations, permutations
+from itertools import combinations
 
 from neurontab.measure.baselines import Baselines
 from neurontab.measure.columns import Columns
 from neurontab.measure.matching import Matching
 from neurontab.measure.similarity import Similarity
 from neurontab.measure.sources import BETWEEN
+from neurontab.progress import Stage
 from neurontab.tables.schemas import matches
 from neurontab.tables.table import Table
 from neurontab.writing.writer import Writer
@@ -19,19 +20,25 @@ def write_matches(
     matching: Matching,
     similarity: Similarity,
     baselines: Baselines,
+    stage: Stage,
 ) -> None:
     """Tables `matches`, `antimatches`, `assignments`, `layer_similarity`, `baselines`, `twins`."""
-    for pair in permutations(models, 2):
-        _write_pair(writer, matches.MATCHES, pair, matching.matches(*pair))
-        _write_pair(writer, matches.ANTIMATCHES, pair, matching.antimatches(*pair))
-        _write_pair(writer, matches.LAYER_SIMILARITY, pair, similarity.columns(*pair))
-        _write_pair(writer, matches.BASELINES, pair, baselines.columns(*pair))
-    for model, other in combinations(models, 2):
-        forth, back = matching.assignments(model, other)
-        _write_pair(writer, matches.ASSIGNMENTS, (model, other), forth)
-        _write_pair(writer, matches.ASSIGNMENTS, (other, model), back)
+    for pair in combinations(models, 2):
+        for ordered, assigned in zip((pair, pair[::-1]), matching.assignments(*pair), strict=True):
+            _write_pair(writer, matches.MATCHES, ordered, matching.matches(*ordered))
+            _write_pair(writer, matches.ANTIMATCHES, ordered, matching.antimatches(*ordered))
+            _write_pair(writer, matches.ASSIGNMENTS, ordered, assigned)
+            _write_pair(writer, matches.LAYER_SIMILARITY, ordered, similarity.columns(*ordered))
+            _write_pair(writer, matches.BASELINES, ordered, baselines.columns(*ordered))
+        stage.advance(1)
     for model in models:
         writer.write(matches.TWINS, model, ({"model": model}, matching.twins(model)))
+        stage.advance(1)
+
+
+def match_steps(n_models: int) -> int:
+    """How often `write_matches` advances for a family of so many models."""
+    return n_models * (n_models - 1) // 2 + n_models
 
 
 def _write_pair(writer: Writer, table: Table, pair: tuple[str, str], columns: Columns) -> None:

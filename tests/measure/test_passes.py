@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed import in_passes, settings_of
+from killed import at_once, settings_of
 from summed import CPU, drawn_activations, summed
 
 from neurontab.building import build
-from neurontab.errors import RunError
+from neurontab.errors import RunError, StoppedError
 from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.matching import Matching
 from neurontab.measure.similarity import Similarity
@@ -50,15 +50,42 @@ def test_groups_fit_the_room_and_begin_with_each_layer_itself() -> None:
             assert size <= room or len(group) == 1
 
 
-@pytest.mark.parametrize("passes", [2, 5])
+@pytest.mark.parametrize(("tiles", "passes"), [(1, 10), (3, 4), (6, 2)])
 def test_a_build_in_several_passes_writes_the_same_bytes(
-    tmp_path: Path, text: Path, passes: int
+    tmp_path: Path, text: Path, tiles: int, passes: int
 ) -> None:
     settings = settings_of(tmp_path, text)
     whole = build(settings, tmp_path / "whole").manifest
-    parts = build(in_passes(settings, passes), tmp_path / "parts").manifest
+    parts = build(at_once(settings, tiles), tmp_path / "parts").manifest
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
     assert len([name for name in parts.stages if name.startswith("products")]) == passes
+
+
+@pytest.mark.parametrize("later", [3, 5, None])
+def test_a_build_goes_on_with_another_memory_and_models_in_another_order(
+    tmp_path: Path, text: Path, later: int | None
+) -> None:
+    """It is stopped when some tiles have been read and the next pass is under way."""
+    settings = settings_of(tmp_path, text)
+    expected = build(settings, tmp_path / "whole").manifest
+    states = tmp_path / "run" / "state" / "checkpoints"
+    with pytest.raises(StoppedError):
+        build(at_once(settings, 4), tmp_path / "run", stop=lambda: any(states.glob("tiles.*")))
+    assert list(states.glob("tiles.*"))
+    assert list(states.glob("products-*"))
+    other = at_once(settings, later) if later else settings
+    turned = other.model_copy(update={"models": other.models[::-1]})
+    found = build(turned, tmp_path / "run").manifest
+    assert (found.tables, found.files) == (expected.tables, expected.files)
+
+
+def test_a_build_of_so_little_text_that_nothing_can_be_matched_ends(
+    tmp_path: Path, text: Path
+) -> None:
+    settings = settings_of(tmp_path, text).model_copy(update={"tokens": 20})
+    run = build(settings, tmp_path / "run")
+    for name in ("matches", "assignments", "twins", "baselines", "universal_features"):
+        assert run.scan(name).collect().is_empty()
 
 
 def test_a_memory_too_small_for_one_tile_is_refused_before_anything_is_written(

@@ -23,6 +23,13 @@ CORR = Column(
     check=between(-1, 1),
 )
 
+SIGN = Column(
+    "sign",
+    pl.Int32,
+    "corr is with sign times the other neuron; -1 occurs in gated models only.",
+    check=between(-1, 1),
+)
+
 MATCHES = Table(
     "matches",
     "For every neuron and other model, the neurons whose activation correlates most.",
@@ -31,12 +38,7 @@ MATCHES = Table(
         OTHER_LAYER,
         OTHER_NEURON,
         CORR,
-        Column(
-            "sign",
-            pl.Int32,
-            "corr is with sign times the other neuron; -1 occurs in gated models only.",
-            check=between(-1, 1),
-        ),
+        SIGN,
         Column(
             "reverse_rank",
             pl.Int32,
@@ -81,12 +83,7 @@ TWINS = Table(
         Column("other_layer", pl.Int32, "Layer of the twin.", check=at_least(0)),
         Column("other_neuron", pl.Int32, "Neuron of the twin.", check=at_least(0)),
         CORR,
-        Column(
-            "sign",
-            pl.Int32,
-            "corr is with sign times the twin; -1 occurs in gated models only.",
-            check=between(-1, 1),
-        ),
+        SIGN,
     ),
 )
 
@@ -107,11 +104,12 @@ ASSIGNMENTS = Table(
         Column(
             "corr",
             pl.Float32,
-            "Pearson correlation of the pair, its size in gated models. Pairs are kept matches of "
+            "Pearson correlation of post over all counted positions. Pairs are of kept matches, in "
             "either direction, above 0.",
             f"{PAPER}, 3.1",
             check=between(0, 1),
         ),
+        SIGN,
     ),
 )
 

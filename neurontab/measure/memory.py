@@ -1,0 +1,117 @@
+"""What a build keeps in memory at once, and so in how many passes its products are summed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from neurontab.loops import KEPT, WINDOW
+from neurontab.measure.models import ModelFacts
+from neurontab.measure.sums import SUM_BYTES, grouped
+from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
+from neurontab.measure.tile import place_pairs
+
+FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
+PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
+KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
+BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
+DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
+TILES_AT_ONCE = 8  # of the widest layers, in float64, while they are read
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Sizes that decide about memory; `kept` are rows a neuron and other model."""
+
+    batch_tokens: int
+    block_tokens: int
+    context: int
+    draws: int
+    kept: int
+    types: int
+    exported: int  # positions with all activations
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes: what is needed, what may be used, and what of that is left for products."""
+
+    needed: int
+    budget: int
+    room: int
+    passes: int
+    largest_pass: int
+
+
+def memory(
+    models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, device: torch.device
+) -> Memory:
+    """The memory of a build; of what is free, all that is `allowed`, or else most."""
+    base = _base(models, needs)
+    together = _together(models, needs)
+    free = free_memory(device)
+    budget = min(allowed, free) if allowed else int(FREE_SHARE * free)
+    room = budget - base - together
+    d_mlp = {facts.model: facts.d_mlp for facts in models}
+    pairs = place_pairs({facts.model: facts.n_layers for facts in models})
+    widths = {place: d_mlp[place.model] for pair in pairs for place in pair}
+    sizes = [
+        sum(SUM_BYTES * widths[place] * widths[other] for place, other in group)
+        for group in grouped(pairs, widths, room)
+    ]
+    needed = base + max(_alone(models, needs), together + max(sizes))
+    return Memory(needed, budget, room, len(sizes), max(sizes))
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that may still be had where the sums are kept."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def weights_of(facts: ModelFacts) -> int:
+    """Weights of all layers that multiply a token's activations."""
+    mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
+    return facts.n_layers * (mlp + 4 * facts.d_model**2)
+
+
+def _base(models: Sequence[ModelFacts], needs: Needs) -> int:
+    """At all times: the program, all models, one of them twice while it is checked, token means."""
+    sizes = [weights_of(facts) + facts.d_vocab * facts.d_model for facts in models]
+    heads = max(facts.n_layers * facts.n_heads for facts in models)
+    groups = groups_within(needs.types, _largest(models)) + 1
+    return (
+        PROCESS
+        + 4 * (sum(sizes) + max(sizes))
+        + 4 * needs.batch_tokens * needs.context * heads
+        + 4 * _total(models) * groups
+    )
+
+
+def _alone(models: Sequence[ModelFacts], needs: Needs) -> int:
+    """While one model is measured."""
+    groups = groups_within(needs.types, _largest(models)) + 1
+    sums = BYTES_A_GROUP * (len(OFFSETS) * groups + needs.context)
+    return _largest(models) * (sums + 8 * needs.exported + KEPT_BYTES)
+
+
+def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
+    """While products are summed and read: a block, one model's twice; some tiles; what is best."""
+    total, widest = _total(models), max(facts.d_mlp for facts in models)
+    block = max(needs.block_tokens, needs.batch_tokens)
+    best = total * len(models) * (BEST_BYTES * (needs.kept + 1) + DRAWN_BYTES * needs.draws)
+    return (
+        4 * block * (total + _largest(models))
+        + 8 * widest**2 * (TILES_AT_ONCE + needs.draws)
+        + best
+    )
+
+
+def _total(models: Sequence[ModelFacts]) -> int:
+    return sum(facts.n_layers * facts.d_mlp for facts in models)
+
+
+def _largest(models: Sequence[ModelFacts]) -> int:
+    return max(facts.n_layers * facts.d_mlp for facts in models)
