@@ -31,7 +31,14 @@ from neurontab.run import Run, newest
 from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 
-PAIRED = {"matches", "antimatches", "baselines", "layer_similarity", "logit_effects"}
+PAIRED = {
+    "matches",
+    "antimatches",
+    "assignments",
+    "baselines",
+    "layer_similarity",
+    "logit_effects",
+}
 
 
 def test_a_run_holds_every_table_as_declared(family: Run) -> None:
@@ -206,7 +213,7 @@ def test_settings_that_do_not_fit_the_models_are_refused(tmp_path: Path, text: P
 def test_a_build_too_large_for_the_machine_is_refused_before_it_begins(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurontab.measure.plan.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("neurontab.measure.memory.free_memory", lambda device: 10**6)
     folder = tiny.save(tiny.model(0), tmp_path / "a")
     settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
     with pytest.raises(RunError, match=r"needs about .* GiB of memory"):
