@@ -5,7 +5,7 @@ Queries that use it give themselves a new VERSION when it changes.
 
 import polars as pl
 
-ROUNDS = 128  # of passing labels on: members of a part are at most that many edges apart
+ROUNDS = 40  # of passing labels on: members of a part are at most that many edges apart
 KEYS = ("model", "layer", "neuron")
 
 
