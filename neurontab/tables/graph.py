@@ -5,7 +5,7 @@ Queries that use it give themselves a new VERSION when it changes.
 
 import polars as pl
 
-ROUNDS = 40  # of passing labels on: members of a part are at most that many edges apart
+SQUARES, ROUNDS = 2, 32  # members of a part are at most 2**SQUARES * ROUNDS = 128 edges apart
 KEYS = ("model", "layer", "neuron")
 
 
@@ -26,6 +26,9 @@ def connected(neurons: pl.LazyFrame, edges: pl.LazyFrame) -> pl.LazyFrame:
     backward = forward.select(number="other", other="number")
     itself = numbered.select("number", other="number")
     near = pl.concat([forward, backward, itself]).unique()
+    for _ in range(SQUARES):  # neighbours of neighbours become neighbours
+        further = near.select(other="number", beyond="other")
+        near = near.join(further, on="other").select("number", other="beyond").unique()
     labels = numbered.select("number", label="number")
     for _ in range(ROUNDS):
         labels = (

@@ -209,15 +209,15 @@ def test_the_shape_of_weights_is_that_of_numpy(drawn: Drawn) -> None:
 def test_twin_groups_are_the_connected_parts_of_universal_twins(
     run: Callable[..., pl.DataFrame],
 ) -> None:
-    """A chain of 40 twins is one group; a weak twin and a plain neuron are not in it."""
-    chain = [(0, unit, 0, unit + 1, 0.71) for unit in range(39)]
-    others = [(0, 39, 0, 130, 0.69), (0, 5, 0, 140, 0.9), (1, 0, 1, 1, 0.8), (0, 0, 1, 50, 0.9)]
+    """A chain of 100 twins is one group; a weak twin and a plain neuron are not in it."""
+    chain = [(0, unit, 0, unit + 1, 0.71) for unit in range(99)]
+    others = [(0, 99, 0, 130, 0.69), (0, 5, 0, 140, 0.9), (1, 0, 1, 1, 0.8), (0, 0, 1, 50, 0.9)]
     twins = ["model layer neuron rank other_layer other_neuron corr"]
     twins += [
         f"a {a} {b} {rank} {c} {d} {r}" for rank, (a, b, c, d, r) in enumerate(chain + others, 1)
     ]
     universal = ["model layer neuron is_universal"]
-    units = [(0, unit) for unit in range(40)] + [(0, 130), (1, 0), (1, 1), (1, 7)]
+    units = [(0, unit) for unit in range(100)] + [(0, 130), (1, 0), (1, 1), (1, 7)]
     universal += [f"a {layer} {unit} true" for layer, unit in units]
     universal += ["a 0 140 false", "a 1 50 false"]
     found = run(
@@ -226,7 +226,7 @@ def test_twin_groups_are_the_connected_parts_of_universal_twins(
         universality="\n".join(universal),
         twins="\n".join(twins),
     )
-    expected = [(0, unit, 0, 0, 40) for unit in range(40)]
+    expected = [(0, unit, 0, 0, 100) for unit in range(100)]
     expected += [(0, 130, 0, 130, 1), (1, 0, 1, 0, 2), (1, 1, 1, 0, 2), (1, 7, 1, 7, 1)]
     assert found.rows() == expected
 
