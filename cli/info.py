@@ -1,8 +1,13 @@
 """`neurontab info`: what a run was made from and how."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from .options import RunFolder
+
+if TYPE_CHECKING:
+    from neurontab.manifest import Matched
 
 
 def info(run: RunFolder = None) -> None:
@@ -35,7 +40,20 @@ def info(run: RunFolder = None) -> None:
             f"{model['architecture']}, {shape}; sha256 {model['sha256'][:12]}"
         )
     changed = ", ".join(f"{name}={value}" for name, value in opened.thresholds.items())
+    if about.matched:
+        facts["matching"] = _matching(about.matched)
     facts["thresholds"] = changed or "as shipped"
     width = max(map(len, facts))
     for name, fact in facts.items():
         typer.echo(printable(f"{name:<{width}}  {fact}"))
+
+
+def _matching(how: "Matched") -> str:
+    """By what neurons were matched, and in how many rows it is known how that nothing is missed."""
+    counts = ", ".join(f"{n:,} {name}" for name, n in how.certificates.items() if n)
+    if not how.sketch_rows:
+        return f"all products; rows: {counts}"
+    return (
+        f"sketches of {how.sketch_rows:,} rows; rows: {counts}, {how.further:,} in a further pass; "
+        f"anything wrong with probability below {how.failure:g}"
+    )

@@ -4,7 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import takewhile
@@ -73,14 +73,15 @@ def build(
                 made = begin(folder, prepared.settings())
                 checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
                 passes = Passes(checkpoints, stop, claim.refuse_if_gone)
-                measure_family(prepared, queries, made, passes, clock)
+                matched = measure_family(prepared, queries, made, passes, clock)
             except ModelError:
                 discard(folder)  # the same again would end in the same
                 raise
             with clock.stage("derived tables", len(queries), "tables") as stage:
                 how = derive(made, MEASURED, queries, {}, prepared.run_id, made)
                 stage.advance(len(queries))
-            describe(prepared, how, made, queries_folder, command, clock.seconds).write(made)
+            about = describe(prepared, how, made, queries_folder, command, clock.seconds)
+            replace(about, matched=matched).write(made)
             claim.refuse_if_gone()
             commit(folder, made)
             discard(folder)

@@ -1,45 +1,62 @@
-"""All models together: products in as many passes as the memory needs, and what is read of them."""
+"""All models together: neurons are matched, by sketches or exactly, and the tables written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 
+from neurontab.manifest import Matched
 from neurontab.measure.accumulator import State
 from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.family import Family, LayerFacts
-from neurontab.measure.matching import Matching
+from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
-from neurontab.measure.sums import Products, Summed, grouped, nothing_yet, sum_products
-from neurontab.measure.tile import Reader, place_pairs
+from neurontab.measure.survey import Survey
 from neurontab.measure.token_share import TokenMeans
+from neurontab.multiplying import match_exactly
 from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
+from neurontab.sketching import match_sketched
 from neurontab.tables.query import Query
 from neurontab.writing.matches import match_steps, write_matches
 from neurontab.writing.writer import Writer
 
-PRODUCTS, TILES, READ = "products", "tiles", "read"
-
 
 def compare_family(
     prepared: Prepared,
+    survey: Survey,
     known: Mapping[str, State],
     queries: dict[str, Query],
     writer: Writer,
     passes: Passes,
     progress: Progress,
-) -> None:
-    """Writes the tables that compare neurons; `known` is what each model's survey has found."""
+) -> Matched:
+    """Writes the tables that compare neurons; returns how they were matched.
+
+    `known` is what each model's survey has found.
+    """
     family = family_of(prepared, known, queries, writer)
     settings, device = prepared.config.matching, prepared.device
-    matching = Matching(family, k=settings.k, n_twins=settings.twins, device=device)
+    ranks = Ranks(settings.k, settings.twins, family.two_sided)
+    matching = Matching(family, ranks, device)
     similarity = Similarity(family, device)
     draws = Draws(settings.draws, settings.rotation, prepared.config.seed)
     baselines = Baselines(family, draws, device)
-    readers: list[Reader] = [matching, similarity, baselines]
-    _read(prepared, family, readers, passes=passes, progress=progress)
+    plan, further = prepared.plan.sketch, 0
+    if plan is None:
+        readers = (matching, similarity, baselines)
+        match_exactly(prepared, family, readers, passes=passes, progress=progress)
+    else:
+        further = match_sketched(
+            prepared,
+            family,
+            survey,
+            matching,
+            (similarity, baselines),
+            plan=plan,
+            passes=passes,
+            progress=progress,
+        )
     with progress.stage("matches", match_steps(len(family.layers)), "steps") as stage:
         write_matches(
             list(family.layers),
@@ -49,6 +66,13 @@ def compare_family(
             baselines=baselines,
             stage=stage,
         )
+    return Matched(
+        mode="sketch" if plan else "exact",
+        sketch_rows=plan.replicates * plan.buckets if plan else 0,
+        failure=plan.failure if plan else 0.0,
+        certificates=matching.certificates(),
+        further=further,
+    )
 
 
 def family_of(
@@ -79,100 +103,3 @@ def family_of(
     }
     gated = any(model.facts.gated for model in prepared.models)
     return Family(layers, means, prepared.corpus.n_counted, two_sided=gated)
-
-
-def _read(
-    prepared: Prepared,
-    family: Family,
-    readers: Sequence[Reader],
-    *,
-    passes: Passes,
-    progress: Progress,
-) -> None:
-    """Shows every tile to the readers, some in each pass; goes on where that was left."""
-    pairs = place_pairs({name: len(layers) for name, layers in family.layers.items()})
-    widths = {place: len(family.facts(place).eligible) for pair in pairs for place in pair}
-    done = _resume(passes.checkpoints, readers)
-    while done < len(pairs):
-        groups = grouped(pairs[done:], widths, prepared.plan.room)
-        begun = _begun(passes.checkpoints, done, len(groups[0]))
-        group = pairs[done : done + (begun or len(groups[0]))]
-        name = f"{PRODUCTS}-{done}-{len(group)}"
-        shown = f"{PRODUCTS} ({len(groups)} passes left)" if len(groups) > 1 else PRODUCTS
-        products = nothing_yet(group, widths, prepared.device)
-        _sum(prepared, family, products, name=name, shown=shown, passes=passes, progress=progress)
-        tiles = Summed(family, products)
-        with progress.stage(f"reading {shown}", len(readers), "readers") as stage:
-            for reader in readers:
-                reader.read(tiles)
-                stage.advance(1)
-        done += len(group)
-        passes.refuse_if_gone()
-        _keep(passes.checkpoints, readers, done)
-        passes.checkpoints.forget(name)
-
-
-def _begun(checkpoints: Checkpoints, done: int, most: int) -> int:
-    """How many pairs the pass has that was left unfinished, 0 without one.
-
-    One that began elsewhere, or has more pairs than there is memory for now, is forgotten.
-    """
-    counts = [0]
-    for name in checkpoints.names():
-        if name.startswith(f"{PRODUCTS}-"):
-            first, count = map(int, name.split("-")[1:])
-            if first == done and count <= most:
-                counts.append(count)
-            else:
-                checkpoints.forget(name)
-    return max(counts)
-
-
-def _sum(
-    prepared: Prepared,
-    family: Family,
-    products: Products,
-    *,
-    name: str,
-    shown: str,
-    passes: Passes,
-    progress: Progress,
-) -> None:
-    """One pass over the tokens, from where it was left; `name` is that of its state."""
-    text, config = prepared.corpus, prepared.config
-    shifts = {place: family.facts(place).shift for pair in products for place in pair}
-    parts = {f"{number}": pair for number, pair in enumerate(products.values())}
-    first = passes.resume(name, parts)
-    with progress.stage(shown, text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for following in sum_products(
-            prepared.models,
-            text,
-            shifts,
-            products,
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            first=first,
-            advance=stage.advance,
-        ):
-            passes.after(name, parts, following)
-
-
-def _keep(checkpoints: Checkpoints, readers: Sequence[Reader], done: int) -> None:
-    state = {
-        f"{number}/{key}": each
-        for number, reader in enumerate(readers)
-        for key, each in reader.state.items()
-    }
-    checkpoints.save(TILES, state | {READ: torch.tensor(done)})
-
-
-def _resume(checkpoints: Checkpoints, readers: Sequence[Reader]) -> int:
-    """Gives the readers what they had; how many pairs they have read."""
-    state = checkpoints.load(TILES)
-    if state is None:
-        return 0
-    for number, reader in enumerate(readers):
-        for key, each in reader.state.items():
-            each.copy_(state[f"{number}/{key}"])
-    return int(state[READ])

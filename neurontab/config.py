@@ -60,7 +60,7 @@ class _Settings(BaseModel):
 class Matching(_Settings):
     """How neurons of different models are compared."""
 
-    mode: Literal["exact"] = "exact"
+    mode: Literal["auto", "sketch", "exact"] = "auto"
     k: int = Field(10, ge=1, description="matches kept for a neuron and other model")
     twins: int = Field(5, ge=1, description="twins kept for a neuron")
     draws: int = Field(4, ge=1, description="random rotations for the baseline")
@@ -92,7 +92,7 @@ class BuildConfig(_Settings):
 RECORDED = ("plan", "fingerprint")  # what a run's own config.toml holds besides
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"tokens": EMBEDDED_TOKENS},
+    "quick": {"tokens": EMBEDDED_TOKENS, "matching": {"mode": "exact"}},
     "paper": {
         "tokens": 100_000_000,
         "context": 512,

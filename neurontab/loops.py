@@ -10,6 +10,7 @@ from numba import njit, prange
 
 NEAR = 64  # neurons whose sums stay in a core's nearest cache
 WIDE = 256  # neurons of a row of sums by group
+LINE = 16  # neurons in one line of the cache
 KEPT = 20  # contexts of a neuron and side
 AROUND = 16  # positions before and after that are shown
 WINDOW = 2 * AROUND + 1
@@ -237,3 +238,95 @@ def _worst(value: npt.NDArray[np.float32], place: npt.NDArray[np.int64]) -> int:
         ):
             worst = kept
     return worst
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def add_sketch(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    means: npt.NDArray[np.float32],
+    groups: npt.NDArray[np.int64],
+    buckets: npt.NDArray[np.int64],
+    signs: npt.NDArray[np.float32],
+    sums: npt.NDArray[np.float32],
+) -> None:
+    """Adds every row less its group's mean, times a sign, to a bucket of every replicate.
+
+    One replicate after the other, so that its buckets stay in the cache.
+    """
+    for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
+        within = np.empty((len(rows), end - begin), np.float32)
+        for member in range(len(rows)):
+            here, mean = values[rows[member], begin:end], means[groups[member], begin:end]
+            left = within[member]
+            for j in range(end - begin):
+                left[j] = here[j] - mean[j]
+        for replicate in range(len(buckets)):
+            for member in range(len(rows)):
+                kept = sums[replicate, buckets[replicate, member], begin:end]
+                left, sign = within[member], signs[replicate, member]
+                for j in range(end - begin):
+                    kept[j] += sign * left[j]
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def turn(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    shift: npt.NDArray[np.float32],
+    first: int,
+    pieces: npt.NDArray[np.float32],
+) -> None:
+    """Writes rows less the shift into pieces [piece, neuron, position], from a position on."""
+    length = pieces.shape[2]
+    for chunk in prange((values.shape[1] + LINE - 1) // LINE):
+        begin, end = chunk * LINE, min(values.shape[1], (chunk + 1) * LINE)
+        for member in range(len(rows)):
+            here = values[rows[member]]
+            piece, place = (first + member) // length, (first + member) % length
+            for j in range(begin, end):
+                pieces[piece, j, place] = here[j] - shift[j]
+
+
+@njit(parallel=True, cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
+def add_listed(
+    one: npt.NDArray[np.float32],
+    other: npt.NDArray[np.float32],
+    first: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64],
+    sums: npt.NDArray[np.float64],
+) -> None:
+    """Adds the inner products of neurons of one with listed ones of the other, piece by piece.
+
+    The list of neuron i is `column[first[i] : first[i + 1]]`. A piece [neuron, position] stays in
+    the cache; four products are added together, so that the neuron of one is fetched less often.
+    """
+    for piece in range(len(one)):
+        mine, others = one[piece], other[piece]
+        length = mine.shape[1]
+        for row in prange(len(first) - 1):
+            x = mine[row]
+            at, last = first[row], first[row + 1]
+            while at + 4 <= last:
+                a, b = others[column[at]], others[column[at + 1]]
+                c, d = others[column[at + 2]], others[column[at + 3]]
+                to_a, to_b = np.float32(0), np.float32(0)
+                to_c, to_d = np.float32(0), np.float32(0)
+                for t in range(length):
+                    to_a += x[t] * a[t]
+                    to_b += x[t] * b[t]
+                    to_c += x[t] * c[t]
+                    to_d += x[t] * d[t]
+                sums[at] += to_a
+                sums[at + 1] += to_b
+                sums[at + 2] += to_c
+                sums[at + 3] += to_d
+                at += 4
+            while at < last:
+                a = others[column[at]]
+                to_a = np.float32(0)
+                for t in range(length):
+                    to_a += x[t] * a[t]
+                sums[at] += to_a
+                at += 1

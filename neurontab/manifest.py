@@ -52,6 +52,21 @@ class Derivation:
 
 
 @dataclass(frozen=True)
+class Matched:
+    """How neurons were matched, and how it is known that nothing better was missed.
+
+    `certificates` counts rows, one a neuron and other model, by the certificate of its matches;
+    `further` rows of them were not settled by the first pass for exact values.
+    """
+
+    mode: str
+    sketch_rows: int  # 0 without sketches
+    failure: float  # probability that anything in the matches is wrong, over the sketches' signs
+    certificates: dict[str, int]
+    further: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """Everything needed to trust a run, and to build it again."""
 
@@ -72,6 +87,7 @@ class Manifest:
     files: dict[str, str]  # other files of the run, with their sha256
     queries: dict[str, Derivation]
     queries_folder: str | None = None
+    matched: Matched | None = None  # None: by a version that did not tell
     schema_version: int = SCHEMA_VERSION
 
     def listed(self) -> set[str]:

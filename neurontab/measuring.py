@@ -7,6 +7,7 @@ import polars as pl
 import torch
 
 from neurontab.comparing import compare_family
+from neurontab.manifest import Matched
 from neurontab.measure import corpus
 from neurontab.measure.accumulator import State
 from neurontab.measure.models import LanguageModel
@@ -31,8 +32,8 @@ def measure_family(
     folder: Path,
     passes: Passes,
     progress: Progress,
-) -> None:
-    """Writes every measured table into a build's folder."""
+) -> Matched:
+    """Writes every measured table into a build's folder; returns how neurons were matched."""
     models, text, config = prepared.models, prepared.corpus, prepared.config
     writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
     corpus.place(text, folder / "corpus")
@@ -45,11 +46,12 @@ def measure_family(
         seed=config.seed,
     )
     known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
-    compare_family(prepared, known, queries, writer, passes, progress)
+    matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
     if len(models) > 1:
         most = _most_universal(queries, writer)
         for model in models:
             write_logit_effects(model, text, most.filter(model=model.name), writer)
+    return matched
 
 
 def _surveyed(

@@ -2,14 +2,21 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from neurontab.errors import StoppedError
-from neurontab.measure.accumulator import Accumulator, gathered, restore
+from neurontab.measure.accumulator import Accumulator, State, gathered, restore
 from neurontab.measure.checkpoint import Checkpoints
 
 NEXT = "next"  # in a state: the sequence to go on with
+
+
+class Kept(Protocol):
+    """Whatever is all in tensors of fixed shapes, by name."""
+
+    state: State
 
 
 @dataclass(frozen=True)
@@ -39,3 +46,26 @@ class Passes:
             self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
         if stop:
             raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
+
+    def finish(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
+        """Keeps the state of a pass that is done."""
+        self.refuse_if_gone()
+        self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+
+    def keep(self, name: str, parts: Mapping[str, Kept]) -> None:
+        """Keeps what has been read."""
+        self.refuse_if_gone()
+        state = {
+            f"{part}/{key}": t for part, each in parts.items() for key, t in each.state.items()
+        }
+        self.checkpoints.save(name, state)
+
+    def take_up(self, name: str, parts: Mapping[str, Kept]) -> bool:
+        """Gives parts what was kept of them; whether there was anything."""
+        state = self.checkpoints.load(name)
+        if state is None:
+            return False
+        for part, each in parts.items():
+            for key, tensor in each.state.items():
+                tensor.copy_(state[f"{part}/{key}"])
+        return True

@@ -45,9 +45,10 @@ class Prepared:
         if self.config.models:
             resolved["models"] = [model.facts.spec for model in self.models]
         resolved["corpus"] = [str(Path(place).resolve()) for place in self.config.corpus]
+        planned = {key: each for key, each in asdict(self.plan).items() if each is not None}
         threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
         return resolved | {
-            "plan": asdict(self.plan) | threads,
+            "plan": planned | threads,
             "fingerprint": self.fingerprint,
         }
 
@@ -80,6 +81,7 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
             kept=max(config.matching.k, config.matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             exported=config.activations,
+            mode=config.matching.mode,
         ),
         allowed=config.memory,
         device=device,

@@ -1,5 +1,6 @@
 """What tests share: a cache of their own, a family that is built once, drawn tables."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny
+import torch
+from numba import set_num_threads
 
 from neurontab.building import build
 from neurontab.config import resolve
@@ -16,6 +19,11 @@ from neurontab.run import Run
 from neurontab.tables.table import Table
 
 Built = Callable[..., Run]
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # As many tests at once as cores: one thread for each.
+    torch.set_num_threads(1)
+    set_num_threads(1)
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.columns import Columns
 from neurontab.measure.family import Family, LayerFacts
-from neurontab.measure.matching import Matching
+from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.similarity import Similarity
 from neurontab.measure.sums import Summed
@@ -42,12 +42,15 @@ def summed(
 ) -> Summed:
     """The sums that streaming would have made."""
     shift = {place: values[:100].mean(dim=0) for place, values in activations.items()}
+    widths: dict[str, list[int]] = {}
+    for place, values in activations.items():
+        widths.setdefault(place.model, []).append(values.shape[1])
     sums = {}
-    for place, other in place_pairs({model: len(widths) for model, widths in WIDTHS.items()}):
+    for place, other in place_pairs({model: len(each) for model, each in widths.items()}):
         x, y = activations[place] - shift[place], activations[other] - shift[other]
         sums[place, other] = PairSums(x.shape[1], y.shape[1], CPU)
         sums[place, other].add(x, y)
-    layers: dict[str, list[LayerFacts]] = {model: [] for model in WIDTHS}
+    layers: dict[str, list[LayerFacts]] = {model: [] for model in widths}
     for place, values in activations.items():
         exact = values.double()
         eligible = torch.tensor([(place, unit) not in dead for unit in range(values.shape[1])])
@@ -55,13 +58,15 @@ def summed(
         layers[place.model].append(
             LayerFacts(shift[place], mean - shift[place].double(), variance, eligible)
         )
-    means = {model: TokenMeans(torch.zeros(sum(widths), 1)) for model, widths in WIDTHS.items()}
-    return Summed(Family(layers, means, N, two_sided=two_sided), sums)
+    means = {model: TokenMeans(torch.zeros(sum(each), 1)) for model, each in widths.items()}
+    n = len(next(iter(activations.values())))
+    return Summed(Family(layers, means, n, two_sided=two_sided), sums)
 
 
 def matched(tiles: Summed, k: int = 3, n_twins: int = 3) -> Matching:
     """What the matching reads from all tiles."""
-    matching = Matching(tiles.family, k=k, n_twins=n_twins, device=CPU)
+    ranks = Ranks(k, n_twins, tiles.family.two_sided)
+    matching = Matching(tiles.family, ranks, CPU)
     matching.read(tiles)
     return matching
 

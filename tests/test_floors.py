@@ -17,13 +17,17 @@ FLOORS = [
     {"commit"},
     {"run", "folder"},
     {"derive", "writing", "prepare"},
-    {"measuring", "comparing"},
+    {"multiplying", "sketching"},
+    {"comparing"},
+    {"measuring"},
     {"building"},
     {"cli"},
 ]
 HEAVY = {"torch", "transformers", "transformer_lens", "tokenizers", "numba", "scipy"}
 EXTRA = HEAVY | {"tomli_w", "psutil", "jaxtyping"}  # of `build`, as the light core has it not
-BUILDING = {"prepare", "passes", "comparing", "measuring", "building"}
+BUILDING = {
+    *("prepare", "passes", "multiplying", "sketching", "comparing", "measuring", "building"),
+}
 FILES = sorted(
     path for top in ("neurontab", "cli", "queries") for path in (ROOT / top).rglob("*.py")
 )

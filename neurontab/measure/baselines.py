@@ -62,7 +62,24 @@ class Baselines:
             for pair in facing:
                 for tile in tiles.tile(*pair).both_ways():
                     if tile.other == place:
-                        self._read(tile, matrices)
+                        self.read_rotated(tile, matrices)
+
+    def read_rotated(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
+        """Takes the correlations of a tile's rows with its columns rotated, by each draw."""
+        first = self._family.first(tile.place)
+        deviations = inverse_root(self._family.facts(tile.place).variance)
+        rows = slice(first, first + len(deviations))
+        for kind, scale in self._scales(tile.other):
+            scaled = (tile.covariance * deviations[:, None]).float() * scale.float()
+            name = f"{tile.place.model}/{tile.other.model}/{kind}"
+            for draw, matrix in enumerate(matrices):
+                variance = self.state[_name(tile.other, kind)][draw]
+                corr = rotated_correlation(scaled, matrix, variance)
+                best = (corr.abs() if self._family.two_sided else corr).amax(dim=1)
+                kept = self.state[f"{name}/corr"][draw, rows]
+                layer = self.state[f"{name}/layer"][draw, rows]
+                layer[best > kept] = tile.other.layer
+                torch.maximum(kept, best, out=kept)
 
     def columns(self, model: str, other: str) -> Columns:
         """Table `baselines` of a model against another rotated, without their names."""
@@ -88,23 +105,6 @@ class Baselines:
             spread = tile.covariance * scale[:, None] * scale
             variances = [rotated_variance(matrix, spread) for matrix in matrices]
             self.state[_name(tile.place, kind)].copy_(torch.stack(variances))
-
-    def _read(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
-        """Correlations of a tile's rows with its columns rotated."""
-        first = self._family.first(tile.place)
-        deviations = inverse_root(self._family.facts(tile.place).variance)
-        rows = slice(first, first + len(deviations))
-        for kind, scale in self._scales(tile.other):
-            scaled = (tile.covariance * deviations[:, None]).float() * scale.float()
-            name = f"{tile.place.model}/{tile.other.model}/{kind}"
-            for draw, matrix in enumerate(matrices):
-                variance = self.state[_name(tile.other, kind)][draw]
-                corr = rotated_correlation(scaled, matrix, variance)
-                best = (corr.abs() if self._family.two_sided else corr).amax(dim=1)
-                kept = self.state[f"{name}/corr"][draw, rows]
-                layer = self.state[f"{name}/layer"][draw, rows]
-                layer[best > kept] = tile.other.layer
-                torch.maximum(kept, best, out=kept)
 
     def _scales(self, place: Place) -> Iterator[tuple[str, Float[Tensor, " neuron"]]]:
         """What each neuron is multiplied with before the rotation, by kind."""

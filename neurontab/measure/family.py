@@ -37,9 +37,22 @@ class Family:
     n: int
     two_sided: bool
 
+    @property
+    def device(self) -> torch.device:
+        """Where sums are kept."""
+        return next(iter(self.layers.values()))[0].variance.device
+
     def facts(self, place: Place) -> LayerFacts:
         """One layer's facts."""
         return self.layers[place.model][place.layer]
+
+    def means(self, place: Place) -> Float[Tensor, "neuron token"]:
+        """The rows of a layer in its model's token means."""
+        first = self.first(place)
+        values = self.token_means[place.model].values[
+            first : first + len(self.facts(place).eligible)
+        ]
+        return values.to(self.device)
 
     def tile(self, place: Place, other: Place, sums: PairSums) -> Tile:
         """Covariance and correlation of the neurons of two layers, in float64."""

@@ -1,11 +1,12 @@
 """Every neuron's best matches in another model, in its own, and its most negative ones."""
 
-from itertools import product
+from dataclasses import dataclass
+from itertools import permutations, product
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.accumulator import State
@@ -17,6 +18,23 @@ from neurontab.measure.tile import Tile, Tiles
 from neurontab.measure.token_share import token_share
 
 HIGHEST, LOWEST = "highest", "lowest"
+EXACT, BOUND, PROBABLE = "exact", "bound", "probabilistic"
+CERTIFICATES = (EXACT, BOUND, PROBABLE)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How many of a neuron's best are kept: matches, twins, and its most negative correlation."""
+
+    k: int
+    n_twins: int
+    two_sided: bool
+
+    def kept(self, model: str, other: str, side: str) -> int:
+        """Of a neuron of the first model among the second's."""
+        if side == LOWEST:
+            return 0 if model == other or self.two_sided else 1
+        return self.n_twins if model == other else self.k
 
 
 class Matching:
@@ -26,16 +44,16 @@ class Matching:
     since there a unit's sign means nothing.
     """
 
-    def __init__(self, family: Family, *, k: int, n_twins: int, device: torch.device) -> None:
-        """`k` matches and `n_twins` twins are kept for a neuron."""
-        self._family = family
+    def __init__(self, family: Family, ranks: Ranks, device: torch.device) -> None:
+        self._family, self.ranks = family, ranks
         self.state: State = {}
         for model, other in product(family.layers, repeat=2):
             rows = len(family.eligible(model))
-            lowest = 0 if model == other or family.two_sided else 1
-            kept = {HIGHEST: n_twins if model == other else k, LOWEST: lowest}
-            for side, ranks in kept.items():
-                nothing = Best.nothing(rows, ranks, device)
+            self.state[f"{model}/{other}/certificate"] = torch.zeros(
+                rows, dtype=torch.uint8, device=device
+            )
+            for side in (HIGHEST, LOWEST):
+                nothing = Best.nothing(rows, ranks.kept(model, other, side), device)
                 self.state |= {
                     f"{model}/{other}/{side}/{key}": each for key, each in nothing.items()
                 }
@@ -45,6 +63,46 @@ class Matching:
         for place, other in tiles.pairs:
             for tile in tiles.tile(place, other).both_ways():
                 self._read(tile)
+
+    def settle(
+        self,
+        model: str,
+        other: str,
+        side: str,
+        rows: Int[Tensor, " row"],
+        index: Int[Tensor, "row listed"],
+        corr: Float[Tensor, "row listed"],
+    ) -> Float[Tensor, " row"]:
+        """Takes what has been measured of some rows: correlations with listed units, -1 for none.
+
+        Returns the value of the last that is kept of each row, -inf where there are fewer.
+        """
+        best = self._best(model, other, side)
+        ranked = -corr if side == LOWEST else corr.abs() if self._family.two_sided else corr
+        listed = torch.where(index >= 0, ranked.float(), NONE)
+        kept = min(best.value.shape[1], listed.shape[1])
+        value, place = listed.topk(kept, dim=1)
+        for into, found in (
+            (best.value, value),
+            (best.index, index.gather(1, place)),
+            (best.corr, corr.float().gather(1, place)),
+        ):
+            into[rows.to(into.device), :kept] = found.to(into.device)
+        return best.value[rows.to(best.value.device), -1].cpu()
+
+    def certify(self, model: str, other: str, rows: Int[Tensor, " row"], how: str) -> None:
+        """Notes how it is known that nothing better than the matches of some rows was missed."""
+        codes = self.state[f"{model}/{other}/certificate"]
+        codes[rows.to(codes.device)] = CERTIFICATES.index(how)
+
+    def certificates(self) -> dict[str, int]:
+        """Of how many neurons, for each other model, it is known in which way."""
+        counts = torch.zeros(len(CERTIFICATES), dtype=torch.int64)
+        for model, other in permutations(self._family.layers, 2):
+            matched = self._best(model, other, HIGHEST).value[:, 0] > NONE
+            codes = self.state[f"{model}/{other}/certificate"][matched].cpu()
+            counts += torch.bincount(codes, minlength=len(CERTIFICATES))
+        return dict(zip(CERTIFICATES, counts.tolist(), strict=True))
 
     def matches(self, model: str, other: str) -> Columns:
         """Table `matches` from one model to another, without their names."""
@@ -66,7 +124,7 @@ class Matching:
             | {
                 "reverse_rank": np.ma.masked_equal(rank, 0),
                 "n": np.full(len(rank), family.n),
-                "certificate": np.full(len(rank), "exact"),
+                "certificate": self._certificates(model, other, kept),
             }
         )
 
@@ -122,6 +180,13 @@ class Matching:
         lowest = self._best(model, other, LOWEST)
         if lowest.value.shape[1]:
             lowest.add(torch.where(may, -corr, NONE), corr, *first)
+
+    def _certificates(
+        self, model: str, other: str, kept: Bool[Tensor, "row rank"]
+    ) -> npt.NDArray[np.generic]:
+        code = self.state[f"{model}/{other}/certificate"][:, None].expand_as(kept)[kept]
+        names: npt.NDArray[np.generic] = np.array(CERTIFICATES)[code.cpu().numpy()]
+        return names
 
     def _best(self, model: str, other: str, side: str) -> Best:
         keys = ("value", "index", "corr")

@@ -8,6 +8,7 @@ import torch
 
 from neurontab.loops import KEPT, WINDOW
 from neurontab.measure.models import ModelFacts
+from neurontab.measure.sketch_plan import Mode
 from neurontab.measure.sums import SUM_BYTES, grouped
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 from neurontab.measure.tile import place_pairs
@@ -30,14 +31,20 @@ class Needs:
     draws: int
     kept: int
     types: int
+    mode: Mode
     exported: int  # positions with all activations
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes: what is needed, what may be used, and what of that is left for products."""
+    """Bytes: what is needed, what may be used, and what of that is left for products.
+
+    `alone` is needed while one model is measured, `together` without any products.
+    """
 
     needed: int
+    alone: int
+    together: int
     budget: int
     room: int
     passes: int
@@ -60,8 +67,16 @@ def memory(
         sum(SUM_BYTES * widths[place] * widths[other] for place, other in group)
         for group in grouped(pairs, widths, room)
     ]
-    needed = base + max(_alone(models, needs), together + max(sizes))
-    return Memory(needed, budget, room, len(sizes), max(sizes))
+    alone = base + _alone(models, needs)
+    return Memory(
+        needed=max(alone, base + together + max(sizes)),
+        alone=alone,
+        together=base + together,
+        budget=budget,
+        room=room,
+        passes=len(sizes),
+        largest_pass=max(sizes),
+    )
 
 
 def free_memory(device: torch.device) -> int:

@@ -12,6 +12,7 @@ import torch
 from neurontab.errors import RunError
 from neurontab.measure.memory import Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
+from neurontab.measure.sketch_plan import Extent, SketchPlan, sketch_plan
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
@@ -27,8 +28,9 @@ class Plan:
     tokens: int
     run_flop: float
     match_flop: float
-    passes: int  # over the tokens, in which products are summed
-    room: int  # bytes for the products of one pass
+    passes: int  # over the tokens in which neurons are matched, if nothing is left open
+    room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
+    sketch: SketchPlan | None  # None: exact
     memory: int
     budget: int  # bytes that may be used
     disk: int
@@ -42,11 +44,17 @@ class Plan:
             f"pairs    {self.pairs} of models, matched in both directions",
             f"tokens   {self.tokens:,} counted",
             f"FLOP     {self.run_flop:.1e} to run the models once, {self.match_flop:.1e} to match",
-            f"passes   1 for each model alone, {self.passes} for products",
+            f"passes   1 for each model alone, {self.passes} {self._mode()}",
             f"memory   {self.memory / 2**30:.1f} of {self.budget / 2**30:.1f} GiB",
             f"disk     {self.disk / 2**20:,.0f} MiB",
             f"time     about {self._time()}",
         ]
+
+    def _mode(self) -> str:
+        if self.sketch is None:
+            return "for products"
+        rows = self.sketch.replicates * self.sketch.buckets
+        return f"to match (sketches of {rows:,} rows, then the pairs that may be best)"
 
     def _time(self) -> str:
         return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
@@ -84,10 +92,16 @@ def plan(
         (total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models
     )
     run_flop = float(2 * tokens * sum(map(weights_of, models)))
-    match_flop = 2 * products * tokens + needs.draws * rotations
     place = memory(models, needs, allowed=allowed, device=device)
+    extent = Extent(tokens, total, len(models), products, needs.types)
+    once = run_flop / RUN_EFFICIENCY
+    exact_flop = 2 * products * tokens + (place.passes - 2) * once
+    sketch = sketch_plan(needs.mode, extent, place.room, exact_flop)
+    match_flop = (sketch.flop if sketch else 2 * products * tokens) + needs.draws * rotations
+    passes = 2 if sketch else place.passes
+    needed = max(place.together + sketch.size, place.alone) if sketch else place.needed
     speed = measured_speed(device)
-    running = (1 + place.passes) * run_flop / (RUN_EFFICIENCY * speed)
+    running = (1 + passes) * once / speed
     assigning = ASSIGN_SECONDS * sum(one * two for one, two in combinations(neurons.values(), 2))
     others = max(len(models) - 1, 1)
     rows = others * (needs.kept + 2 * needs.draws) * 12
@@ -97,13 +111,17 @@ def plan(
         tokens=tokens,
         run_flop=run_flop,
         match_flop=match_flop,
-        passes=place.passes,
-        room=place.room,
-        memory=place.needed,
+        passes=passes,
+        room=place.room - sketch.size if sketch else place.room,
+        sketch=sketch,
+        memory=needed,
         budget=place.budget,
         disk=total * (rows + 8 * needs.exported + TABLE_BYTES + 4 * needs.context)
         + 8 * tokens
-        + 2 * place.largest_pass,  # a state of the pass, and the next before that goes
+        + 2
+        * (
+            sketch.size if sketch else place.largest_pass
+        ),  # a state of the pass, and the next before that goes
         seconds=running + match_flop / speed + assigning,
     )
 

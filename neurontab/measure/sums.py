@@ -75,7 +75,7 @@ def sum_products(
     in memory together; `advance` is told of tokens.
     """
     places = {place for pair in products for place in pair}
-    for block in _blocks(corpus, batch_tokens, block_tokens, first):
+    for block in blocks(corpus, batch_tokens, block_tokens, first):
         shifted: dict[Place, Rows] = {}
         for model in models:
             wanted = {place: shifts[place] for place in places if place.model == model.name}
@@ -88,9 +88,10 @@ def sum_products(
         yield block[-1].first + len(block[-1].tokens)
 
 
-def _blocks(
+def blocks(
     corpus: Corpus, batch_tokens: int, block_tokens: int, first: int
 ) -> Iterator[list[Batch]]:
+    """The corpus from a sequence on, in blocks of about so many tokens, each of whole batches."""
     block: list[Batch] = []
     for batch in batches(corpus, batch_tokens, first):
         if block and sum(each.n_counted for each in (*block, batch)) > block_tokens:

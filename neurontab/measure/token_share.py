@@ -45,6 +45,21 @@ class TokenMeans:
         return torch.cat(found) if found else torch.zeros(0)
 
 
+def mean_activations(
+    values: Float[Tensor, "neuron token"],
+    counts: Int[Tensor, " token"],
+    mean: Float[Tensor, " neuron"],
+    variance: Float[Tensor, " neuron"],
+) -> Float[Tensor, "token neuron"]:
+    """Mean activations by token from the rows of a layer in `TokenMeans`: what these were made of.
+
+    Equal to the mean for a token that never counts, or of which a neuron does not vary.
+    """
+    weight = (counts.double() / counts.sum().clamp_min(1)).sqrt()
+    deviation = values.double() * inverse_root(weight.square()) * variance.sqrt()[:, None]
+    return (mean[:, None] + deviation).T.float().contiguous()
+
+
 def token_means(groups: GroupSums, post: Moments) -> Float[Tensor, "neuron token"]:
     """The rows of one layer in `TokenMeans`."""
     weight = (groups.n / groups.n.sum().clamp_min(1)).sqrt()

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 from figures import show
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from small_gpt2 import random_gpt2_small
+from transformers import GPT2LMHeadModel
 
 from neurontab import suite
 from neurontab.config import resolve
@@ -105,17 +105,7 @@ def measure_gpt2_small() -> None:
     """Measures it in this process, and prints the peak."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = GPT2Config(bos_token_id=0, eos_token_id=0)
-        GPT2LMHeadModel(config).save_pretrained(folder / "m")
-        words = ["<bos>", "<unk>", *(f"w{number}" for number in range(config.vocab_size - 2))]
-        ids = {word: number for number, word in enumerate(words)}
-        tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        fast = PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, bos_token="<bos>", unk_token="<unk>"
-        )
-        fast.save_pretrained(folder / "m")
-        (folder / "text.txt").write_text(" ".join(words[2:]))
+        random_gpt2_small(folder)
         model = LanguageModel(parse_source(str(folder / "m")), CPU)
         text = prepared(model, str(folder / "text.txt"), 49_000)
         survey = Survey.of(text, model.widths, model.facts.d_vocab, exported=2_048, seed=0)

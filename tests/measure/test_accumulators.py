@@ -14,12 +14,18 @@ from neurontab.loops import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.extremes import Extremes
+from neurontab.measure.finals import ListedSums
 from neurontab.measure.groups import ActiveSums, Grouping, GroupSums, TokenSums
+from neurontab.measure.hashing import Hashing
 from neurontab.measure.moments import BINS, Moments
 from neurontab.measure.pairs import PairSums
+from neurontab.measure.sketch import Sketch
 from neurontab.measure.stream import Batch, Range
+from neurontab.measure.turned import Turned
 
 SEQUENCES, CONTEXT, GROUPS = 500, 10, 21
+LISTED = torch.tensor([[0, 1], [0, 4], [0, 5], [1, 0], [1, 3], [1, 4], [1, 5], [2, 3], [4, 4]])
+HASHING = Hashing(3, 16, 0)
 Answer = dict[str, Any]
 
 
@@ -42,6 +48,7 @@ COUNTED = TOKENS > 0
 DOCUMENTS = (torch.arange(SEQUENCES * CONTEXT) // 37).int().view(SEQUENCES, CONTEXT)
 ROWS = COUNTED.ravel().nonzero()[:, 0].numpy()
 PLACES = torch.tensor([3, 12, 13, 700, 4_998])
+MEANS = torch.stack([VALUES[TOKENS.ravel() == token].mean(dim=0) for token in range(GROUPS)])
 FIRST = Range(VALUES[:64].mean(dim=0), VALUES[:64].amin(dim=0), VALUES[:64].amax(dim=0))
 
 
@@ -160,6 +167,41 @@ def give_pairs(sums: PairSums, part: Batch) -> None:
     sums.add(*shifted.chunk(2, dim=1))
 
 
+def turned(values: Tensor, part: Batch) -> Turned:
+    """Shifted activations at the counted positions of a batch."""
+    made = Turned(values.shape[1], part.n_counted, torch.device("cpu"))
+    made.add(rows_of(part), part.counted_rows, FIRST.mean, first_unit=0, first=0)
+    return made
+
+
+def listed_corr_of(sums: ListedSums) -> Answer:
+    """Correlation of the listed pairs."""
+    shifted = (VALUES[ROWS] - FIRST.mean).double()
+    mean, spread = shifted.mean(dim=0), shifted.std(dim=0, correction=0)
+    i, j = LISTED.T
+    covariance = sums.products / sums.n - mean[i] * mean[j]
+    return {"corr": (covariance / spread[i] / spread[j]).numpy()}
+
+
+def give_sketch(sketch: Sketch, part: Batch) -> None:
+    """The counted activations with their groups, buckets and signs."""
+    rows = part.counted_rows
+    buckets, signs = HASHING.bucket_and_sign(rows + part.first_place)
+    sketch.add(rows_of(part), rows, part.tokens.ravel()[rows], buckets, signs)
+
+
+def sketch_in_float64() -> Answer:
+    """Bucket by bucket."""
+    buckets, signs = HASHING.bucket_and_sign(torch.from_numpy(ROWS))
+    within = VALUES.double()[ROWS] - MEANS[TOKENS.ravel()[ROWS]]
+    signed = [within * sign[:, None] for sign in signs.double()]
+    found = [
+        torch.stack([each[bucket == number].sum(dim=0) for number in range(HASHING.buckets)])
+        for each, bucket in zip(signed, buckets, strict=True)
+    ]
+    return {"sketch": torch.stack(found).numpy()}
+
+
 def grouping(part: Batch) -> Grouping:
     """Counted positions by token."""
     return Grouping.of(torch.where(part.counted, part.tokens, -1).ravel())
@@ -214,6 +256,18 @@ CASES = {
         answer=correlation_of,
         obvious=correlation_in_float64,
     ),
+    "listed pairs": Case(
+        new=lambda: ListedSums(LISTED[:, 0], LISTED[:, 1], 6, torch.device("cpu")),
+        give=lambda sums, part: sums.add(turned(VALUES, part), turned(VALUES, part)),
+        answer=listed_corr_of,
+        obvious=lambda: {"corr": np.corrcoef(VALUES.double().numpy()[ROWS].T)[*LISTED.T.numpy()]},
+    ),
+    "sketch": Case(
+        new=lambda: Sketch(HASHING.replicates, HASHING.buckets, MEANS),
+        give=give_sketch,
+        answer=lambda sketch: {"sketch": sketch.sums.numpy()},
+        obvious=sketch_in_float64,
+    ),
 }
 
 SPLITS = {
@@ -259,6 +313,7 @@ def test_any_way_through_the_tokens_is_the_one_shot_answer(name: str, split: str
             accumulated = type(accumulated).load(accumulated.state())
     found, expected = case.answer(accumulated), case.obvious()
     scale: dict[str, Any] = {"m3": np.abs(expected.get("m2", 0)) ** 1.5, "corr": 1.0}
+    scale["sketch"] = np.abs(expected.get("sketch", np.zeros((1, 1)))).max(axis=(0, 1))
     for column, exact in expected.items():
         assert (np.isnan(found[column]) == np.isnan(exact)).all()
         error = np.abs(found[column] - exact) / np.maximum(np.abs(exact), scale.get(column, 1e-30))
@@ -290,6 +345,18 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
         by_tensors.n.copy_(by_loops.n)
         by_tensors.add_tensors(VALUES[every.rows], every.groups)
         pairs.append((by_loops, by_tensors))
+    here = batch(0, SEQUENCES)
+    values, rows = turned(VALUES, here), torch.from_numpy(ROWS)
+    listed, tensor_listed = (CASES["listed pairs"].new() for _ in range(2))
+    listed.add(values, values)
+    tensor_listed.add_tensors(values, values)
+    tensor_listed.n += values.n
+    sketch, tensor_sketch = (CASES["sketch"].new() for _ in range(2))
+    give_sketch(sketch, here)
+    buckets, signs = HASHING.bucket_and_sign(rows)
+    tensor_sketch.add_tensors(VALUES[rows], TOKENS.ravel()[rows], buckets, signs)
+    assert torch.allclose(sketch.sums, tensor_sketch.sums, rtol=1e-5, atol=1e-2)
+    assert torch.allclose(listed.products, tensor_listed.products, rtol=1e-5)
     for one, other in pairs:
         for key, tensor in one.state().items():
             assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key

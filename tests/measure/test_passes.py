@@ -10,7 +10,7 @@ from summed import CPU, drawn_activations, summed
 from neurontab.building import build
 from neurontab.errors import RunError, StoppedError
 from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.matching import Matching
+from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
 from neurontab.measure.sums import SUM_BYTES, Summed, grouped
 from neurontab.measure.tile import Place, Reader, place_pairs
@@ -22,7 +22,7 @@ from neurontab.progress import Silent
 def test_tiles_are_read_in_groups_as_all_together(at_once: int) -> None:
     tiles = summed(drawn_activations())
     kinds = (
-        lambda: Matching(tiles.family, k=3, n_twins=2, device=CPU),
+        lambda: Matching(tiles.family, Ranks(3, 2, two_sided=False), CPU),
         lambda: Similarity(tiles.family, CPU),
         lambda: Baselines(tiles.family, Draws(2, "haar", 0), CPU),
     )

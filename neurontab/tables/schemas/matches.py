@@ -51,7 +51,7 @@ MATCHES = Table(
             "certificate",
             pl.String,
             "How it is known that nothing better was missed.",
-            check=one_of("exact"),
+            check=one_of("exact", "bound", "probabilistic"),
         ),
         Column(
             "token_share",

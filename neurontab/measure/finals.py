@@ -1,0 +1,182 @@
+"""Exact correlations of chosen pairs of neurons, from one more pass over the tokens."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from neurontab import loops
+from neurontab.measure.accumulator import Accumulator, Join
+from neurontab.measure.corpus import Corpus
+from neurontab.measure.family import Family
+from neurontab.measure.pairs import PairSums, inverse_root
+from neurontab.measure.stream import Batch, Rows, stream
+from neurontab.measure.sums import blocks
+from neurontab.measure.survey import Member
+from neurontab.measure.tile import Place
+from neurontab.measure.turned import Turned
+
+Units = Int[Tensor, " pair"]
+AT_ONCE = 1_024  # pairs that are multiplied together on a GPU
+
+
+class ListedSums(Accumulator):
+    """Sums over tokens of x y, for listed pairs of units of two models.
+
+    `unit` and `other_unit` count through all layers of their model; pairs are in order of `unit`.
+    """
+
+    FIXED: ClassVar[tuple[str, ...]] = ("first", "other_unit")
+    JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "products": torch.add}
+
+    def __init__(self, unit: Units, other_unit: Units, n_units: int, device: torch.device) -> None:
+        counts = torch.bincount(unit, minlength=n_units)
+        self.first = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        self.other_unit = other_unit
+        self.n = torch.zeros((), dtype=torch.int64)
+        self.products = torch.zeros(len(unit), dtype=torch.float64, device=device)
+
+    @property
+    def unit(self) -> Units:
+        """The first unit of each pair."""
+        return torch.repeat_interleave(self.first.diff())
+
+    def add(self, x: Turned, y: Turned) -> None:
+        """Counts some more tokens, the same on both sides."""
+        if x.pieces.device.type == "cpu":
+            loops.add_listed(
+                x.pieces.numpy(),
+                y.pieces.numpy(),
+                self.first.numpy(),
+                self.other_unit.numpy(),
+                self.products.numpy(),
+            )
+        else:
+            self.add_tensors(x, y)
+        self.n += x.n
+
+    def add_tensors(self, x: Turned, y: Turned) -> None:
+        """The products of some more tokens on any device."""
+        device = x.pieces.device
+        places = torch.arange(len(self.other_unit), device=device).split(AT_ONCE)
+        units = self.unit.to(device).split(AT_ONCE), self.other_unit.to(device).split(AT_ONCE)
+        for at, i, j in zip(places, *units, strict=True):
+            products = (x.pieces[:, i] * y.pieces[:, j]).sum(dim=2)
+            self.products[at] += products.double().sum(dim=0)
+
+
+@dataclass(frozen=True)
+class Finals:
+    """What one pass measures: listed pairs of two models, and rows with all units of another."""
+
+    listed: Mapping[tuple[str, str], ListedSums]
+    rows: Mapping[tuple[str, str], Int[Tensor, " row"]]
+    dense: Mapping[tuple[str, str], PairSums]
+
+    @classmethod
+    def of(
+        cls,
+        family: Family,
+        pairs: Mapping[tuple[str, str], tuple[Units, Units]],
+        rows: Mapping[tuple[str, str], Int[Tensor, " row"]],
+    ) -> "Finals":
+        """Nothing summed yet."""
+        width = {model: len(family.eligible(model)) for model in family.layers}
+        device = family.device
+        return cls(
+            {key: ListedSums(*units, width[key[0]], device) for key, units in pairs.items()},
+            rows,
+            {
+                (model, other): PairSums(len(units), width[other], device)
+                for (model, other), units in rows.items()
+            },
+        )
+
+    @property
+    def parts(self) -> dict[str, Accumulator]:
+        """All sums by name."""
+        listed = {f"{model}/{other}/listed": each for (model, other), each in self.listed.items()}
+        dense = {f"{model}/{other}/dense": each for (model, other), each in self.dense.items()}
+        return {**listed, **dense}
+
+    def __bool__(self) -> bool:
+        return bool(self.listed or self.dense)
+
+
+def sum_finals(
+    models: Sequence[Member],
+    corpus: Corpus,
+    family: Family,
+    finals: Finals,
+    *,
+    batch_tokens: int,
+    block_tokens: int,
+    first: int,
+    advance: Callable[[float], None],
+) -> Iterator[int]:
+    """Adds the corpus from a sequence on; yields the next after each block.
+
+    Only models that something is measured of are run.
+    """
+    wanted = {name for key in (*finals.listed, *finals.dense) for name in key}
+    room = max(batch_tokens, block_tokens)
+    turned = {
+        name: Turned(len(family.eligible(name)), room, family.device) for name in sorted(wanted)
+    }
+    for block in blocks(corpus, batch_tokens, block_tokens, first):
+        for model in models:
+            if model.name in wanted:
+                _turn(model, block, family, turned[model.name])
+        for (one, other), listed in finals.listed.items():
+            listed.add(turned[one], turned[other])
+        for (one, other), dense in finals.dense.items():
+            rows = finals.rows[one, other].to(family.device)
+            for x, y in zip(turned[one].parts(), turned[other].parts(), strict=True):
+                dense.add(x[rows].T, y.T)
+        advance(sum(batch.n_counted for batch in block))
+        yield block[-1].first + len(block[-1].tokens)
+
+
+def _turn(model: Member, block: Sequence[Batch], family: Family, turned: Turned) -> None:
+    """Runs a model over a block."""
+    turned.clear()
+    firsts = [family.first(place) for place in family.places(model.name)]
+    for batch in block:
+        begin = turned.n
+
+        def add(layer: int, pre: Rows, post: Rows) -> None:
+            shift = family.facts(Place(model.name, layer)).shift
+            first, begun = firsts[layer], begin  # noqa: B023 - used at once
+            turned.add(post, batch.counted_rows, shift, first_unit=first, first=begun)  # noqa: B023
+
+        stream(model, batch, add)
+
+
+def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float[Tensor, " pair"]:
+    """Pearson correlation of listed pairs, in float64."""
+    model, other = key
+    (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
+    unit, other_unit = sums.unit, sums.other_unit
+    covariance = sums.products.cpu() / sums.n - mean[unit] * other_mean[other_unit]
+    return covariance * scale[unit] * other_scale[other_unit]
+
+
+def dense_corr(
+    family: Family, key: tuple[str, str], rows: Int[Tensor, " row"], sums: PairSums
+) -> Float[Tensor, "row other"]:
+    """Pearson correlation of some rows with all units of the other model, in float64."""
+    model, other = key
+    (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
+    covariance = sums.products.cpu() / sums.n - torch.outer(mean[rows], other_mean)
+    return covariance * scale[rows][:, None] * other_scale
+
+
+def _scales(family: Family, model: str) -> tuple[Float[Tensor, " unit"], Float[Tensor, " unit"]]:
+    """Shifted mean, and 1 / standard deviation, of all units of a model."""
+    facts = family.layers[model]
+    mean = torch.cat([layer.shifted_mean.double() for layer in facts]).cpu()
+    scale = torch.cat([inverse_root(layer.variance) for layer in facts]).cpu()
+    return mean, scale

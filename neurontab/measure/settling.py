@@ -1,0 +1,130 @@
+"""Which exact correlations settle the best matches, and whether they do."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.family import Family
+from neurontab.measure.finals import Finals, dense_corr, listed_corr
+from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
+from neurontab.measure.sums import SUM_BYTES
+
+Models = tuple[str, str]
+Units = Int[Tensor, " pair"]
+
+
+class Settling:
+    """Fills a matching from exact correlations until nothing is left open.
+
+    First all chosen pairs are measured, and rows with too many of those; then rows in which
+    something that was not chosen may still be better than the last match that is kept.
+    """
+
+    def __init__(self, family: Family, candidates: Candidates, matching: Matching) -> None:
+        self._family, self._candidates, self._matching = family, candidates, matching
+        self._chosen = {side: candidates.chosen(*side) for side in candidates.sides()}
+        self._open: dict[Models, Bool[Tensor, " row"]] = {}  # to be measured with all units
+        self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # these, and those that were
+        for (model, other, _), each in self._chosen.items():
+            none = torch.zeros_like(each.dense)
+            self._whole[model, other] = self._whole.get((model, other), none) | each.dense
+        self._open = {models: rows.clone() for models, rows in self._whole.items()}
+        self.n_further = 0  # rows that the chosen pairs did not settle
+
+    def passes(self, room: int) -> Iterator[Finals]:
+        """What to measure next, so many whole rows at a time as `room` bytes hold the sums of.
+
+        Each is to be summed over all tokens before the next is asked for.
+        """
+        pairs = self._pairs()
+        while finals := Finals.of(self._family, pairs, self._fitting(room)):
+            yield finals
+            self._take_rows(finals)
+            if pairs:
+                self._take_pairs(finals)
+            pairs = {}
+
+    def _pairs(self) -> dict[Models, tuple[Units, Units]]:
+        """All chosen pairs of rows that are not whole, each once, in order, by pair of models."""
+        keys: dict[Models, list[Units]] = {}
+        for (model, other, _), each in self._chosen.items():
+            listed = (each.index >= 0) & ~self._whole[model, other][:, None]
+            row, rank = listed.nonzero(as_tuple=True)
+            models, key = self._key(model, other, row, each.index[row, rank])
+            keys.setdefault(models, []).append(key)
+        found = {models: torch.cat(parts).unique() for models, parts in keys.items()}
+        widths = {models: len(self._family.eligible(models[1])) for models in found}
+        return {m: (key // widths[m], key % widths[m]) for m, key in found.items() if len(key)}
+
+    def _key(self, model: str, other: str, unit: Units, other_unit: Units) -> tuple[Models, Units]:
+        """Two models in the order of the family, and a number for each pair of their units."""
+        names = list(self._family.layers)
+        if model == other:
+            unit, other_unit = torch.minimum(unit, other_unit), torch.maximum(unit, other_unit)
+        elif names.index(model) > names.index(other):
+            model, other, unit, other_unit = other, model, other_unit, unit
+        return (model, other), unit * len(self._family.eligible(other)) + other_unit
+
+    def _fitting(self, room: int) -> dict[Models, Units]:
+        """Open rows for which there is memory, one at least; they are no longer open."""
+        now: dict[Models, Units] = {}
+        for models, still in self._open.items():
+            size = SUM_BYTES * len(self._family.eligible(models[1]))
+            rows = still.nonzero()[:, 0][: max(room // size, 0 if now else 1)]
+            if len(rows):
+                now[models] = rows
+                room -= size * len(rows)
+                still[rows] = False
+        return now
+
+    def _take_rows(self, finals: Finals) -> None:
+        """The best of whole rows, on every side."""
+        for (model, other), rows in finals.rows.items():
+            corr = dense_corr(self._family, (model, other), rows, finals.dense[model, other])
+            index = torch.arange(corr.shape[1]).expand_as(corr)
+            may = self._family.eligible(model).cpu()[rows, None]
+            may = may & self._family.eligible(other).cpu()
+            if model == other:
+                may = may & (index != rows[:, None])
+            for side in (key[2] for key in self._chosen if key[:2] == (model, other)):
+                listed = torch.where(may, index, -1)
+                self._matching.settle(model, other, side, rows, listed, corr)
+            self._matching.certify(model, other, rows, EXACT)
+
+    def _take_pairs(self, finals: Finals) -> None:
+        """The best of the chosen pairs; rows in which they do not settle it are left open."""
+        for (model, other, side), each in self._chosen.items():
+            rows = (~self._whole[model, other]).nonzero()[:, 0]
+            index = each.index[rows]
+            corr = self._measured(finals, model, other, rows, index)
+            least = self._matching.settle(model, other, side, rows, index, corr)
+            failed = each.rest[rows] > least
+            self._whole[model, other][rows[failed]] = True
+            self._open[model, other][rows[failed]] = True
+            self.n_further += int(failed.sum())
+            if side == HIGHEST:
+                sure = self._candidates.is_sure(model, other, each, rows, least)
+                self._matching.certify(model, other, rows[sure], BOUND)
+                self._matching.certify(model, other, rows[~sure], PROBABLE)
+
+    def _measured(
+        self,
+        finals: Finals,
+        model: str,
+        other: str,
+        rows: Units,
+        index: Int[Tensor, "row listed"],
+    ) -> Float[Tensor, "row listed"]:
+        """Exact correlations of rows with their listed units; 0 where nothing is listed."""
+        corr = torch.zeros(index.shape, dtype=torch.float64)
+        row, rank = (index >= 0).nonzero(as_tuple=True)
+        models, key = self._key(model, other, rows[row], index[row, rank])
+        if len(key):
+            sums = finals.listed[models]
+            keys = self._key(*models, sums.unit, sums.other_unit)[1]
+            place = torch.searchsorted(keys, key)
+            corr[row, rank] = listed_corr(self._family, models, sums)[place]
+        return corr

@@ -1,0 +1,103 @@
+"""Matching exactly: products of all pairs of neurons, in as many passes as the memory needs."""
+
+from collections.abc import Sequence
+
+import torch
+
+from neurontab.measure.accumulator import State
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.family import Family
+from neurontab.measure.sums import Products, Summed, grouped, nothing_yet, sum_products
+from neurontab.measure.tile import Reader, place_pairs
+from neurontab.passes import Kept, Passes
+from neurontab.prepare import Prepared
+from neurontab.progress import Progress
+
+PRODUCTS, TILES = "products", "tiles"
+
+
+def match_exactly(
+    prepared: Prepared,
+    family: Family,
+    readers: Sequence[Reader],
+    *,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """Shows every tile to the readers, some in each pass; goes on where that was left."""
+    pairs = place_pairs({name: len(layers) for name, layers in family.layers.items()})
+    widths = {place: len(family.facts(place).eligible) for pair in pairs for place in pair}
+    read = Count()
+    kept: dict[str, Kept] = {"read": read} | {
+        str(number): reader for number, reader in enumerate(readers)
+    }
+    passes.take_up(TILES, kept)
+    while (done := int(read.state["tiles"])) < len(pairs):
+        groups = grouped(pairs[done:], widths, prepared.plan.room)
+        begun = _begun(passes.checkpoints, done, len(groups[0]))
+        group = pairs[done : done + (begun or len(groups[0]))]
+        name = f"{PRODUCTS}-{done}-{len(group)}"
+        shown = f"{PRODUCTS} ({len(groups)} passes left)" if len(groups) > 1 else PRODUCTS
+        products = nothing_yet(group, widths, prepared.device)
+        _sum(prepared, family, products, name=name, shown=shown, passes=passes, progress=progress)
+        tiles = Summed(family, products)
+        with progress.stage(f"reading {shown}", len(readers), "readers") as stage:
+            for reader in readers:
+                reader.read(tiles)
+                stage.advance(1)
+        read.state["tiles"] += len(group)
+        passes.keep(TILES, kept)
+        passes.checkpoints.forget(name)
+
+
+class Count:
+    """How many tiles have been read."""
+
+    def __init__(self) -> None:
+        self.state: State = {"tiles": torch.tensor(0)}
+
+
+def _begun(checkpoints: Checkpoints, done: int, most: int) -> int:
+    """How many pairs the pass has that was left unfinished, 0 without one.
+
+    One that began elsewhere, or has more pairs than there is memory for now, is forgotten.
+    """
+    counts = [0]
+    for name in checkpoints.names():
+        if name.startswith(f"{PRODUCTS}-"):
+            first, count = map(int, name.split("-")[1:])
+            if first == done and count <= most:
+                counts.append(count)
+            else:
+                checkpoints.forget(name)
+    return max(counts)
+
+
+def _sum(
+    prepared: Prepared,
+    family: Family,
+    products: Products,
+    *,
+    name: str,
+    shown: str,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """One pass over the tokens, from where it was left; `name` is that of its state."""
+    text, config = prepared.corpus, prepared.config
+    shifts = {place: family.facts(place).shift for pair in products for place in pair}
+    parts = {f"{number}": pair for number, pair in enumerate(products.values())}
+    first = passes.resume(name, parts)
+    with progress.stage(shown, text.n_counted, "tokens") as stage:
+        stage.advance(text.counted_before(first))
+        for following in sum_products(
+            prepared.models,
+            text,
+            shifts,
+            products,
+            batch_tokens=config.batch_tokens,
+            block_tokens=config.block_tokens,
+            first=first,
+            advance=stage.advance,
+        ):
+            passes.after(name, parts, following)

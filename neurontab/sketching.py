@@ -1,0 +1,174 @@
+"""Matching by sketches: estimates of all pairs, exact values of those that may be best.
+
+Two passes over the tokens: sketches of every layer, then the chosen pairs. Rows that these do not
+settle are measured with all neurons, in further passes.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.estimated import Estimated
+from neurontab.measure.family import Family
+from neurontab.measure.finals import Finals, sum_finals
+from neurontab.measure.hashing import Hashing
+from neurontab.measure.matching import Matching
+from neurontab.measure.settling import Settling
+from neurontab.measure.sketch import Sketch
+from neurontab.measure.sketch_plan import SketchPlan
+from neurontab.measure.stream import Rows, batches, stream
+from neurontab.measure.sums import grouped
+from neurontab.measure.survey import Survey
+from neurontab.measure.tile import Pair, Place, Reader, place_pairs
+from neurontab.measure.token_share import mean_activations
+from neurontab.passes import Kept, Passes
+from neurontab.prepare import Prepared
+from neurontab.progress import Progress
+
+SKETCHES, ESTIMATES, FINALS, FURTHER = "sketches", "estimates", "finals", "further rows"
+
+
+def match_sketched(
+    prepared: Prepared,
+    family: Family,
+    survey: Survey,
+    matching: Matching,
+    readers: Sequence[Reader],
+    *,
+    plan: SketchPlan,
+    passes: Passes,
+    progress: Progress,
+) -> int:
+    """Fills the matching with exact correlations, and the other readers from estimates.
+
+    Returns how many rows the chosen pairs did not settle.
+    """
+    candidates = Candidates(family, matching.ranks, plan.listed, prepared.device)
+    kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
+    kept["candidates"] = candidates
+    if not passes.take_up(ESTIMATES, kept):
+        sketches = _nothing_yet(prepared, family, survey, plan)
+        name = f"{SKETCHES}-{plan.buckets}"
+        _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
+        _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
+        passes.keep(ESTIMATES, kept)
+        passes.checkpoints.forget(name)
+    settling = Settling(family, candidates, matching)
+    for number, finals in enumerate(settling.passes(prepared.plan.room)):
+        rows = sum(map(len, finals.rows.values()))
+        name, shown = f"{FINALS}-{number}-{rows}", FURTHER if number else FINALS
+        _measure(prepared, family, finals, name, shown, passes=passes, progress=progress)
+    return settling.n_further
+
+
+def _nothing_yet(
+    prepared: Prepared, family: Family, survey: Survey, plan: SketchPlan
+) -> dict[Place, Sketch]:
+    """Empty sketches of all layers, with the means of the tokens' groups."""
+    counts = torch.from_numpy(prepared.corpus.token_counts(len(survey.group_of)))
+    of_group = torch.zeros(len(survey.grouped_tokens) + 1, dtype=torch.int64)
+    of_group.index_add_(0, survey.group_of, counts)
+    found = {}
+    for place in family.all_places():
+        facts = family.facts(place)
+        mean = facts.shift.double() + facts.shifted_mean
+        means = mean_activations(family.means(place), of_group, mean, facts.variance)
+        found[place] = Sketch(plan.replicates, plan.buckets, means)
+    return found
+
+
+def _sketch(
+    prepared: Prepared,
+    survey: Survey,
+    sketches: Mapping[Place, Sketch],
+    plan: SketchPlan,
+    *,
+    name: str,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """The first pass, from where it was left."""
+    text = prepared.corpus
+    hashing = Hashing(plan.replicates, plan.buckets, prepared.config.seed)
+    parts = {str(number): sketch for number, sketch in enumerate(sketches.values())}
+    first = passes.resume(name, parts)
+    with progress.stage(SKETCHES, text.n_counted, "tokens") as stage:
+        stage.advance(text.counted_before(first))
+        for batch in batches(text, prepared.config.batch_tokens, first):
+            rows = batch.counted_rows
+            groups = survey.group_of[batch.tokens.ravel()[rows]]
+            buckets, signs = hashing.bucket_and_sign(rows + batch.first_place)
+            for model in prepared.models:
+
+                def add(layer: int, pre: Rows, post: Rows) -> None:
+                    sketch = sketches[Place(model.name, layer)]  # noqa: B023 - used at once
+                    sketch.add(post, rows, groups, buckets, signs)  # noqa: B023
+
+                stream(model, batch, add)
+            stage.advance(batch.n_counted)
+            passes.after(name, parts, batch.first + len(batch.tokens))
+
+
+def _measure(
+    prepared: Prepared,
+    family: Family,
+    finals: Finals,
+    name: str,
+    shown: str,
+    *,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """One pass over the tokens for exact values, from where it was left."""
+    text, config = prepared.corpus, prepared.config
+    first = passes.resume(name, finals.parts)
+    with progress.stage(shown, text.n_counted, "tokens") as stage:
+        stage.advance(text.counted_before(first))
+        for following in sum_finals(
+            prepared.models,
+            text,
+            family,
+            finals,
+            batch_tokens=config.batch_tokens,
+            block_tokens=config.block_tokens,
+            first=first,
+            advance=stage.advance,
+        ):
+            passes.after(name, finals.parts, following)
+    passes.finish(name, finals.parts, len(text.tokens))
+
+
+def _estimate(
+    prepared: Prepared,
+    family: Family,
+    sketches: Mapping[Place, Sketch],
+    candidates: Candidates,
+    readers: Sequence[Reader],
+    *,
+    plan: SketchPlan,
+    progress: Progress,
+) -> None:
+    """Bounds and estimates of all tiles, so many at a time as there is memory for."""
+    layers = {
+        place: Sketched.of(sketch.sums, family.means(place), family.facts(place).variance, family.n)
+        for place, sketch in sketches.items()
+    }
+    statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
+    nats = math.log(statements / plan.failure)
+    pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
+    widths = {place: len(family.facts(place).eligible) for place in layers}
+    with progress.stage(ESTIMATES, 2 * len(pairs), "tiles") as stage:
+        for group in grouped(pairs, widths, prepared.plan.room):
+            correlations: dict[Pair, Tensor] = {}
+            for place, other in group:
+                found = bounds(layers[place], layers[other], nats)
+                candidates.read((place, other), found)
+                correlations[place, other] = found.corr
+                stage.advance(1)
+            for reader in readers:
+                reader.read(Estimated(family, correlations))
+                stage.advance(len(group) / len(readers))

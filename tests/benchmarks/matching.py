@@ -1,0 +1,301 @@
+"""`python tests/benchmarks/matching.py --json`: what matching costs, and whether it is right.
+
+Times are ratios within one run. The suite is matched by sketches over as many of its tokens as the
+command line says (`--tokens`, 1,000,000 or all there are), then both ways over fewer; the
+procedure that was published is timed on a part and extrapolated, as is everything at GPT-2 small's
+shape. `details` tells which is which.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from figures import show
+from published import published_cost
+from small_gpt2 import small_gpt2_figures
+from torch import Tensor
+
+from neurontab.config import BuildConfig
+from neurontab.config import Matching as MatchingConfig
+from neurontab.measure.baselines import Baselines, Draws
+from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.estimated import Estimated
+from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.hashing import Hashing
+from neurontab.measure.matching import HIGHEST, Matching, Ranks
+from neurontab.measure.similarity import Similarity
+from neurontab.measure.stream import batches, stream
+from neurontab.measure.survey import Survey, begin, measure
+from neurontab.measure.tile import Place
+from neurontab.measure.token_share import TokenMeans, token_means
+from neurontab.multiplying import match_exactly
+from neurontab.passes import Passes
+from neurontab.prepare import Prepared, prepare
+from neurontab.progress import Silent, Stage
+from neurontab.sketching import match_sketched
+
+TOKENS = 1_000_000
+FEWER = 60_000  # tokens of the comparison with all products
+SEEDS = 20
+CPU = torch.device("cpu")
+sys.path.append(str(Path(__file__).parent.parent))
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Progress that notes how long each stage took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """Runs and times a stage."""
+        started = time.perf_counter()
+        with Silent().stage(name, total, unit) as stage:
+            yield stage
+        self.seconds[name] = time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A family whose neurons are to be matched."""
+
+    prepared: Prepared
+    survey: Survey
+    family: Family
+
+    def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
+        """All matches, by sketches with the signs of a seed, or exactly."""
+        config = self.prepared.config
+        ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
+        matching = Matching(self.family, ranks, CPU)
+        similarity = Similarity(self.family, CPU)
+        baselines = Baselines(self.family, Draws(config.matching.draws, "haar", 0), CPU)
+        with tempfile.TemporaryDirectory(dir=folder) as states:
+            never = Checkpoints(Path(states), 1e9)
+            passes = Passes(never, stop=lambda: False, refuse_if_gone=lambda: None)
+            plan = self.prepared.plan.sketch
+            if sketched:
+                assert plan is not None
+                match_sketched(
+                    replace(self.prepared, config=config.model_copy(update={"seed": seed})),
+                    self.family,
+                    self.survey,
+                    matching,
+                    (similarity, baselines),
+                    plan=plan,
+                    passes=passes,
+                    progress=clock,
+                )
+            else:
+                readers = (matching, similarity, baselines)
+                match_exactly(self.prepared, self.family, readers, passes=passes, progress=clock)
+        return matching
+
+
+def measured(tokens: int, n_models: int = 5) -> Measured:
+    """Some models of the suite, surveyed over so many tokens or all there are."""
+    from neurontab import suite
+
+    config = BuildConfig(
+        models=tuple(map(str, suite.models()[:n_models])),
+        corpus=(str(suite.CORPUS),),
+        matching=MatchingConfig(mode="sketch"),
+    )
+    every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
+    if every.corpus.n_counted > tokens:
+        every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
+    models, text = every.models, every.corpus
+    survey = Survey.of(text, models[0].widths, models[0].facts.d_vocab, exported=0, seed=0)
+    layers: dict[str, list[LayerFacts]] = {}
+    means: dict[str, TokenMeans] = {}
+    for model in models:
+        found = begin(model, survey, config.batch_tokens)
+        for _ in measure(
+            model,
+            survey,
+            found,
+            batch_tokens=config.batch_tokens,
+            first=0,
+            advance=lambda tokens: None,
+        ):
+            pass
+        posts = [layer.post for layer in found]
+        layers[model.name] = [
+            LayerFacts(post.shift, post.shifted_mean, post.variance, post.variance > 0)
+            for post in posts
+        ]
+        each = [token_means(layer.tokens["current"], layer.post) for layer in found]
+        means[model.name] = TokenMeans(torch.cat(each))
+    return Measured(every, survey, Family(layers, means, text.n_counted, two_sided=False))
+
+
+def run_seconds(of: Measured) -> float:
+    """Seconds of one run of all models over the tokens."""
+    started = time.perf_counter()
+    for batch in batches(of.prepared.corpus, of.prepared.config.batch_tokens):
+        for model in of.prepared.models:
+            stream(model, batch, lambda layer, pre, post: None)
+    return time.perf_counter() - started
+
+
+def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """What matching the suite costs, in runs of its models; and against what was published."""
+    of = measured(tokens)
+    clock = Clock()
+    once = run_seconds(of)
+    started = time.perf_counter()
+    matching = of.matched(folder, clock, sketched=True)
+    whole = time.perf_counter() - started
+    once = (once + run_seconds(of)) / 2
+    n = of.prepared.corpus.n_counted
+    cost = published_cost(of.prepared.models[:2], of.prepared.corpus, 4_096, (4, 12))
+    published = cost.of(n, 2 * of.prepared.plan.pairs)
+    runs = sum(name in clock.seconds for name in ("sketches", "finals", "further rows"))
+    figures = {
+        "matching_overhead": round(whole / once, 2),
+        "vs_published": round(published / whole, 1),
+    }
+    plan = of.prepared.plan.sketch
+    assert plan is not None
+    estimating = clock.seconds["sketches"] + clock.seconds["estimates"]
+    shares = {
+        "model_runs": runs * once,
+        "sketch": clock.seconds["sketches"] - once,
+        "tiles": clock.seconds["estimates"],
+        "finals": whole - estimating - (runs - 1) * once,
+    }
+    return figures, {
+        "tokens": n,
+        "run_seconds": round(once, 1),
+        "matching_seconds": round(whole, 1),
+        "shares": {name: round(each / whole, 3) for name, each in shares.items()},
+        "sketch_rows": plan.replicates * plan.buckets,
+        "certificates": matching.certificates(),
+        "further_pass": "further rows" in clock.seconds,
+        "published_seconds_extrapolated": round(published),
+    }
+
+
+def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
+    """Both modes over fewer tokens, and by sketches with twenty seeds of signs."""
+    of = measured(FEWER)
+    clock = Clock()
+    started = time.perf_counter()
+    exact = of.matched(folder, clock, sketched=False)
+    exactly = time.perf_counter() - started
+    once = run_seconds(of)
+    found = of.matched(folder, Clock(), sketched=True)
+    same, lost, rows = 0, 0.0, 0
+    for value, index, other_value, other_index in best_of(exact, found):
+        same += int((index[:, 0] == other_index[:, 0]).sum())
+        lost = max(lost, (value[:, 0] - other_value[:, 0]).max().item())
+        rows += len(value)
+    pair = measured(FEWER, n_models=2)
+    truth = pair.matched(folder, Clock(), sketched=False)
+    wrong = 0
+    for seed in range(SEEDS):
+        again = pair.matched(folder, Clock(), sketched=True, seed=seed)
+        for value, _, other_value, _ in best_of(truth, again):
+            wrong += int(((value - other_value).abs() > TOLERANCE).any(dim=1).sum())
+    rare = sum(wrong_on_rare_events(seed) for seed in range(SEEDS))
+    return {
+        "exact_overhead": round(exactly / once, 1),
+        "top1_agreement": round(same / rows, 6),
+        "worst_loss": round(max(lost, 0.0), 6),
+        "wrong_certificates": float(wrong + rare),
+    }, {"rows": rows, "tokens_compared": of.prepared.corpus.n_counted}
+
+
+TOLERANCE = 1e-5  # of correlations that were summed in another order
+
+
+def best_of(one: Matching, other: Matching) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Values and places of the matches of both, for every ordered pair of models."""
+    for key in one.state:
+        model, _, rest = key.partition("/")
+        if key.endswith(f"{HIGHEST}/value") and not rest.startswith(f"{model}/"):
+            index = key.replace("value", "index")
+            yield one.state[key], one.state[index], other.state[key], other.state[index]
+
+
+def wrong_on_rare_events(seed: int) -> int:
+    """Whether a pair with three common positions in a million is missed, with a seed's signs."""
+    from sketched import rare_family, settled
+
+    activations, family = rare_family(1_000_000)
+    hashing = Hashing(10, 1_024, seed)
+    found = settled(family, activations, hashing, 20.0, ranks=Ranks(1, 1, two_sided=False))
+    return int(found.state["a/b/highest/index"][0].item() != len(activations[Place("b", 0)].T) - 1)
+
+
+def tile_efficiency(d_mlp: int, buckets: int = 1_024, replicates: int = 10) -> tuple[float, float]:
+    """Products and rotations alone over the tile engine's time, and that time.
+
+    Medians of five in turns.
+    """
+    random = torch.Generator().manual_seed(0)
+    names, n, draws, types = ("a", "b"), 1_000_000, 4, 512
+    ones = torch.ones(d_mlp, dtype=torch.float64)
+    facts = LayerFacts(torch.zeros(d_mlp), torch.zeros(d_mlp), ones, ones > 0)
+    means = TokenMeans(torch.randn(d_mlp, types, generator=random) * (0.6 / types) ** 0.5)
+    family = Family({name: [facts] for name in names}, dict.fromkeys(names, means), n, False)
+    layers = [
+        Sketched.of(
+            torch.randn(replicates, buckets, d_mlp, generator=random) * (n / buckets) ** 0.5,
+            means.values,
+            ones,
+            n,
+        )
+        for _ in names
+    ]
+    places = Place("a", 0), Place("b", 0)
+    ranks = Ranks(10, 5, two_sided=False)
+    candidates = Candidates(family, ranks, 256, CPU)
+    similarity = Similarity(family, CPU)
+    baselines = Baselines(family, Draws(draws, "haar", 0), CPU)
+    matrices = [torch.linalg.qr(torch.randn(d_mlp, d_mlp))[0] for _ in range(draws)]
+    engine, plain = [], []
+    for _ in range(6):
+        started = time.perf_counter()
+        found = bounds(layers[0], layers[1], 25.0)
+        candidates.read(places, found)
+        tiles = Estimated(family, {places: found.corr})
+        similarity.read(tiles)
+        for tile in tiles.tile(*places).both_ways():
+            baselines.read_rotated(tile, matrices)
+        engine.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        for x, y in zip(layers[0].sketch, layers[1].sketch, strict=True):
+            x.T @ y
+        means.values @ means.values.T
+        for matrix in (*matrices, *matrices) * 2:
+            found.corr @ matrix.T
+        plain.append(time.perf_counter() - started)
+    return median(plain[1:]) / median(engine[1:]), median(engine[1:])
+
+
+def main() -> None:
+    """Prints the figures, as JSON when asked for."""
+    tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
+    efficiency = {d_mlp: tile_efficiency(d_mlp) for d_mlp in (1_024, 3_072)}
+    with tempfile.TemporaryDirectory() as folder:
+        costs, details = suite_figures(tokens, Path(folder))
+        right, compared = agreement(Path(folder))
+    small, extrapolated = small_gpt2_figures(efficiency[3_072][1])
+    by_width = {f"tile_efficiency_{width}": round(e, 3) for width, (e, _) in efficiency.items()}
+    figures = {"tile_efficiency": min(by_width.values()), **costs, **right, **small}
+    show(figures | {"details": {**details, **compared, **by_width, **extrapolated}})
+
+
+if __name__ == "__main__":
+    main()

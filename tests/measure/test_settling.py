@@ -1,0 +1,103 @@
+"""Best matches from bounds and some exact values: the exact ones, or a certificate is wrong."""
+
+import math
+
+import pytest
+import torch
+from sketched import ROOM, add_all, rare_family, settled
+from summed import CPU, WIDTHS, drawn_activations, matched, summed
+
+from neurontab.measure.best import NONE
+from neurontab.measure.bounds import Bounds
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.hashing import Hashing
+from neurontab.measure.matching import EXACT, HIGHEST, LOWEST, PROBABLE, Matching, Ranks
+from neurontab.measure.settling import Settling
+from neurontab.measure.tile import Place
+
+ACTIVATIONS = drawn_activations()
+TILES = summed(ACTIVATIONS)
+SIDES = [(m, o, HIGHEST) for m in WIDTHS for o in WIDTHS] + [("a", "b", LOWEST), ("b", "a", LOWEST)]
+
+
+def n_wrong(exact: Matching, found: Matching) -> int:
+    """Rows whose best are not those of all products."""
+    keys = [f"{m}/{o}/{side}/value" for m, o, side in SIDES]
+    wrong = [((exact.state[key] - found.state[key]).abs() > 1e-5).any(dim=1) for key in keys]
+    return int(torch.cat(wrong).sum())
+
+
+@pytest.mark.parametrize("two_sided", [False, True])
+@pytest.mark.parametrize("listed", [4, 8, 20])
+@pytest.mark.parametrize("room", [1, ROOM])
+def test_certified_matches_are_those_of_all_products(
+    two_sided: bool, listed: int, room: int
+) -> None:
+    tiles = summed(ACTIVATIONS, dead=frozenset({(Place("a", 1), 2)}), two_sided=two_sided)
+    exact = matched(tiles, k=3, n_twins=2)
+    ranks = Ranks(3, 2, two_sided)
+    for seed in range(3):
+        hashing = Hashing(4, 200, seed)
+        found = settled(
+            tiles.family, ACTIVATIONS, hashing, 12.0, ranks=ranks, listed=listed, room=room
+        )
+        for key, value in exact.state.items():
+            if key.endswith("value"):
+                assert torch.allclose(value, found.state[key], atol=1e-6), key
+                index, ranked = key.replace("value", "index"), value > NONE
+                assert torch.equal(exact.state[index][ranked], found.state[index][ranked]), key
+
+
+def test_bounds_that_are_too_tight_give_wrong_certificates() -> None:
+    """The test above would see it: with no nats to spare some of the best are missed."""
+    exact = matched(TILES, k=1, n_twins=1)
+    ranks = Ranks(1, 1, two_sided=False)
+
+    def wrong(nats: float) -> int:
+        hashings = (Hashing(2, 60, seed) for seed in range(10))
+        runs = (settled(TILES.family, ACTIVATIONS, each, nats, ranks=ranks) for each in hashings)
+        return sum(n_wrong(exact, matching) for matching in runs)
+
+    assert wrong(0.0) > 0
+    assert wrong(14.0) == 0
+
+
+def test_certificates_count_rows_and_say_how() -> None:
+    ranks = Ranks(3, 2, two_sided=False)
+    loose = settled(TILES.family, ACTIVATIONS, Hashing(4, 8, 0), 12.0, ranks=ranks, listed=4)
+    rows = sum(WIDTHS["a"]) + sum(WIDTHS["b"])
+    assert loose.certificates()[EXACT] == rows  # Bounds of so few buckets leave everything open.
+    tight = settled(TILES.family, ACTIVATIONS, Hashing(4, 4_000, 0), 12.0, ranks=ranks)
+    assert tight.certificates()[PROBABLE] > rows / 2
+    assert sum(tight.certificates().values()) == rows
+
+
+def test_an_event_at_three_positions_is_found_and_certified_whatever_the_signs() -> None:
+    activations, family = rare_family(60_000)
+    for seed in range(20):
+        found = settled(
+            family, activations, Hashing(6, 256, seed), math.log(10**6), ranks=Ranks(1, 1, False)
+        )
+        assert found.state["a/b/highest/index"][0].tolist() == [10]
+        assert found.state["a/b/highest/value"][0].item() == pytest.approx(1 / 1.0025, abs=2e-3)
+
+
+def test_rows_that_fail_are_measured_whole() -> None:
+    """An estimate above what is there leaves a row open: the rest may still be better."""
+    family, ranks = TILES.family, Ranks(1, 1, two_sided=False)
+    candidates = Candidates(family, ranks, 20, CPU)
+    for place, other in TILES.pairs:
+        corr = TILES.tile(place, other).corr.float()
+        too_high = corr.clone()
+        if (place, other) == (Place("a", 0), Place("b", 0)):
+            too_high[0, 0] = 2.0  # far above all bounds of the others
+        found = Bounds(
+            too_high, corr - 0.5, torch.maximum(too_high, corr + 0.5), corr - 1, corr + 1
+        )
+        candidates.read((place, other), found)
+    matching = Matching(family, ranks, CPU)
+    settling = Settling(family, candidates, matching)
+    for finals in settling.passes(ROOM):
+        add_all(finals, family, ACTIVATIONS)
+    assert settling.n_further > 0
+    assert n_wrong(matched(TILES, k=1, n_twins=1), matching) == 0

@@ -1,0 +1,87 @@
+"""Sketches, bounds and exact values of activations in memory, as passes would have made them."""
+
+import torch
+from summed import CPU, summed
+from torch import Tensor
+
+from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.family import Family
+from neurontab.measure.finals import Finals
+from neurontab.measure.hashing import Hashing
+from neurontab.measure.matching import Matching, Ranks
+from neurontab.measure.settling import Settling
+from neurontab.measure.sketch import Sketch
+from neurontab.measure.tile import Place, place_pairs
+from neurontab.measure.turned import Turned
+
+Activations = dict[Place, Tensor]
+ROOM = 10**6
+AT_ONCE = 65_536  # positions
+
+
+def settled(
+    family: Family,
+    activations: Activations,
+    hashing: Hashing,
+    nats: float,
+    *,
+    ranks: Ranks,
+    listed: int = 20,
+    room: int = ROOM,
+) -> Matching:
+    """The matching that sketches, and exact values of some pairs, lead to."""
+    layers = sketches(family, activations, hashing)
+    candidates = Candidates(family, ranks, listed, CPU)
+    for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
+        candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
+    matching = Matching(family, ranks, CPU)
+    for finals in Settling(family, candidates, matching).passes(room):
+        add_all(finals, family, activations)
+    return matching
+
+
+def sketches(family: Family, activations: Activations, hashing: Hashing) -> dict[Place, Sketched]:
+    """Sketches of layers in which all tokens are of one group."""
+    found = {
+        place: Sketch(hashing.replicates, hashing.buckets, each.mean(dim=0, keepdim=True))
+        for place, each in activations.items()
+    }
+    for rows in torch.arange(family.n).split(AT_ONCE):
+        hashed = hashing.bucket_and_sign(rows)
+        for place, values in activations.items():
+            found[place].add(values, rows, torch.zeros_like(rows), *hashed)
+    return {
+        place: Sketched.of(sketch.sums, family.means(place), family.facts(place).variance, family.n)
+        for place, sketch in found.items()
+    }
+
+
+def add_all(finals: Finals, family: Family, activations: Activations) -> None:
+    """What the pass over the tokens would have summed."""
+    for rows in torch.arange(family.n).split(AT_ONCE):
+        turned = {}
+        for model in family.layers:
+            turned[model] = Turned(len(family.eligible(model)), len(rows), CPU)
+            for place in family.places(model):
+                shift, first = family.facts(place).shift, family.first(place)
+                turned[model].add(activations[place], rows, shift, first_unit=first, first=0)
+        for (one, other), listed in finals.listed.items():
+            listed.add(turned[one], turned[other])
+        for (one, other), dense in finals.dense.items():
+            for x, y in zip(turned[one].parts(), turned[other].parts(), strict=True):
+                dense.add(x[finals.rows[one, other]].T, y.T)
+
+
+def rare_family(n: int) -> tuple[Activations, Family]:
+    """A pair that is active at three positions of the last hundredth, among decoys at 0.6."""
+    random = torch.Generator().manual_seed(0)
+    event = torch.zeros(n)
+    event[torch.tensor([n - n // 100, n - n // 300, n - 2])] = (n / 3) ** 0.5
+    others = torch.randn(n, 12, generator=random)
+    decoys = 0.6 * event[:, None] + 0.8 * others[:, :10]
+    activations = {
+        Place("a", 0): torch.stack([event + 0.05 * others[:, 10], others[:, 10]], dim=1),
+        Place("b", 0): torch.cat([decoys, (event + 0.05 * others[:, 11])[:, None]], dim=1),
+    }
+    return activations, summed(activations).family

@@ -1,0 +1,87 @@
+"""Matching by sketches against all products: the same matches, and certificates that are true."""
+
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from killed import settings_of
+
+from neurontab.building import build
+from neurontab.config import BuildConfig
+from neurontab.errors import StoppedError
+from neurontab.manifest import Matched
+from neurontab.measure.sketch_plan import FAILURE
+from neurontab.run import Run
+
+KEY = ["model", "layer", "neuron", "other_model", "rank"]
+
+
+def with_mode(settings: BuildConfig, mode: str) -> BuildConfig:
+    """The same build in another mode."""
+    matching = settings.matching.model_copy(update={"mode": mode})
+    return settings.model_copy(update={"matching": matching})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    """One family, exactly and by sketches."""
+    folder = tmp_path_factory.mktemp("runs")
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
+    exact, sketch = (
+        build(with_mode(settings, mode), folder / mode) for mode in ("exact", "sketch")
+    )
+    return exact, sketch
+
+
+@pytest.mark.parametrize("table", ["matches", "antimatches", "twins", "assignments"])
+def test_both_modes_find_the_same(runs: tuple[Run, Run], table: str) -> None:
+    exact, sketch = (run.scan(table).collect() for run in runs)
+    names = [
+        name
+        for name in exact.columns
+        if name not in ("corr", "certificate", "corr_within_token", "token_share")
+    ]
+    assert exact.select(names).equals(sketch.select(names))
+    assert exact["corr"].to_numpy() == pytest.approx(sketch["corr"].to_numpy(), abs=1e-6)
+
+
+def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
+    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    whole = build(settings, tmp_path / "whole").manifest
+    stops = 0
+    while stops < 50:
+        calls = count()
+        try:
+            parts = build(settings, tmp_path / "parts", stop=lambda: next(calls) >= 12).manifest  # noqa: B023
+            break
+        except StoppedError:
+            stops += 1
+    assert stops > 3
+    assert (parts.tables, parts.files) == (whole.tables, whole.files)
+    assert parts.matched == whole.matched
+
+
+def test_a_build_says_how_its_matches_are_known(runs: tuple[Run, Run]) -> None:
+    exact, sketch = (run.manifest.matched for run in runs)
+    rows = runs[0].scan("matches").filter(rank=1).collect().height
+    assert exact == Matched("exact", 0, 0.0, {"exact": rows, "bound": 0, "probabilistic": 0}, 0)
+    assert sketch is not None
+    assert sketch.mode == "sketch"
+    assert sketch.failure == FAILURE
+    assert sum(sketch.certificates.values()) == rows
+    found = runs[1].scan("matches").filter(rank=1).group_by("certificate").len().collect()
+    assert dict(found.iter_rows()) == {name: n for name, n in sketch.certificates.items() if n}
+
+
+def test_what_is_read_of_estimates_is_near_what_is_read_of_products(runs: tuple[Run, Run]) -> None:
+    """Baselines err by less than draws differ, and by about 1 / sqrt(rows of the sketch)."""
+    exact, sketch = (run.scan("baselines").collect() for run in runs)
+    rows = runs[1].manifest.matched
+    assert rows is not None
+    error = exact["corr"].to_numpy() - sketch["corr"].to_numpy()
+    assert np.abs(error).mean() < rows.sketch_rows**-0.5
+    likeness = [run.scan("layer_similarity").collect()["cka"].to_numpy() for run in runs]
+    assert likeness[0] == pytest.approx(likeness[1], abs=0.05)
