@@ -7,7 +7,7 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 2
+VERSION = 3
 KEYS = NEURON_KEY
 SOURCE = f"{PAPER}, 3.1"
 
@@ -61,6 +61,14 @@ COLUMNS = (
         pl.Int32,
         "Kept twins in the same model that correlate above twin_corr.",
         unit="neurons",
+        check=at_least(0),
+    ),
+    Column(
+        "margin",
+        pl.Float32,
+        "Best match's correlation less the second best's, mean over the other models that have "
+        "two; small where the other model has copies, which speaks against nothing.",
+        nullable=True,
         check=at_least(0),
     ),
     Column(
@@ -118,12 +126,16 @@ def _partners(
         .cast(pl.Float64)
         .mean(),
     )
+    second = matches.filter(pl.col("rank") == 2).select(*pair, second=pl.col("corr"))
     return (
         matches.filter(pl.col("rank") == 1)
         .join(neurons.filter(~pl.col("low_support")), on=pair[:-1])
         .join(drawn, on=pair)
-        .with_columns(pl.col("corr").cast(pl.Float64))
-        .with_columns(excess=pl.col("corr") - pl.col("raw"))
+        .join(second, on=pair, how="left")
+        .with_columns(pl.col("corr", "second").cast(pl.Float64))
+        .with_columns(
+            excess=pl.col("corr") - pl.col("raw"), margin=pl.col("corr") - pl.col("second")
+        )
     )
 
 
@@ -139,6 +151,7 @@ def _summary(partners: pl.LazyFrame, threshold: float) -> pl.LazyFrame:
             min_baseline=pl.col("raw").min(),
             mean_standardised=pl.col("standardised").mean(),
             token_share=pl.col("token_share").mean(),
+            margin=pl.col("margin").mean(),
             n_partners_universal=(pl.col("excess") > threshold).sum(),
             n_mutual=(pl.col("reverse_rank") == 1).sum(),
         )

@@ -36,6 +36,7 @@ MATCHES = """
     a     0     0      b           1    0.9  1 0.1
     a     0     0      b           2    0.8  - 0.2
     a     0     0      c           1    0.7  2 0.3
+    a     0     0      c           2    0.4  - 0.3
     a     0     1      b           1    0.9  1 0.4
     a     0     1      c           1    0.4  1 0.5
     a     0     2      b           1    0.9  1 0.6
@@ -81,7 +82,7 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
 ) -> None:
     columns = """neuron max_corr mean_corr min_corr max_baseline mean_baseline min_baseline
         excess_corr excess_std is_universal n_partners_universal is_universal_strict n_twins
-        is_mutual token_share"""
+        is_mutual token_share margin"""
     found = run(
         "universality",
         columns,
@@ -92,9 +93,9 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
         twins=TWINS,
     )
     expected = [
-        (0, 0.9, 0.8, 0.7, 0.2, 0.2, 0.2, 0.6, 0.5, True, 1, False, 1, False, 0.2),
-        (1, 0.9, 0.65, 0.4, 0.1, 0.1, 0.1, 0.55, 0.55, True, 1, False, 1, True, 0.45),
-        (2, *[None] * 8, False, 0, False, 0, None, None),
+        (0, 0.9, 0.8, 0.7, 0.2, 0.2, 0.2, 0.6, 0.5, True, 1, False, 1, False, 0.2, 0.2),
+        (1, 0.9, 0.65, 0.4, 0.1, 0.1, 0.1, 0.55, 0.55, True, 1, False, 1, True, 0.45, None),
+        (2, *[None] * 8, False, 0, False, 0, None, None, None),
     ]
     for row, wanted in zip(found.rows(), expected, strict=True):
         assert row == pytest.approx(wanted, abs=1e-6)
