@@ -4,10 +4,13 @@ from collections.abc import Mapping
 
 import torch
 
+from neurontab.listing import measure_by_document
 from neurontab.manifest import Matched
 from neurontab.measure.accumulator import State
 from neurontab.measure.baselines import Baselines, Draws
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.finals import Finals
 from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
 from neurontab.measure.survey import Survey
@@ -42,21 +45,26 @@ def compare_family(
     similarity = Similarity(family, device)
     draws = Draws(settings.draws, settings.rotation, prepared.config.seed)
     baselines = Baselines(family, draws, device)
-    plan, further = prepared.plan.sketch, 0
+    documents = DocumentGroups.of(prepared.corpus)
+    plan, further, done = prepared.plan.sketch, 0, list[Finals]()
     if plan is None:
         readers = (matching, similarity, baselines)
         match_exactly(prepared, family, readers, passes=passes, progress=progress)
     else:
-        further = match_sketched(
+        done, further = match_sketched(
             prepared,
             family,
             survey,
             matching,
             (similarity, baselines),
+            documents,
             plan=plan,
             passes=passes,
             progress=progress,
         )
+    by_document = measure_by_document(
+        prepared, family, matching, documents, done, passes=passes, progress=progress
+    )
     with progress.stage("matches", match_steps(len(family.layers)), "steps") as stage:
         write_matches(
             list(family.layers),
@@ -64,6 +72,7 @@ def compare_family(
             matching=matching,
             similarity=similarity,
             baselines=baselines,
+            by_document=by_document,
             stage=stage,
         )
     return Matched(

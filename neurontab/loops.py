@@ -275,42 +275,51 @@ def turn(
     values: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],
     shift: npt.NDArray[np.float32],
-    first: int,
-    pieces: npt.NDArray[np.float32],
+    begin: npt.NDArray[np.int64],
+    length: npt.NDArray[np.int64],
+    turned: npt.NDArray[np.float32],
 ) -> None:
-    """Writes rows less the shift into pieces [piece, neuron, position], from a position on."""
-    length = pieces.shape[2]
+    """Writes rows less the shift, neuron j of each so many lengths beyond where it begins."""
     for chunk in prange((values.shape[1] + LINE - 1) // LINE):
-        begin, end = chunk * LINE, min(values.shape[1], (chunk + 1) * LINE)
+        first, last = chunk * LINE, min(values.shape[1], (chunk + 1) * LINE)
         for member in range(len(rows)):
-            here = values[rows[member]]
-            piece, place = (first + member) // length, (first + member) % length
-            for j in range(begin, end):
-                pieces[piece, j, place] = here[j] - shift[j]
+            here, step = values[rows[member]], length[member]
+            place = begin[member] + first * step
+            for j in range(first, last):
+                turned[place] = here[j] - shift[j]
+                place += step
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def add_listed(
     one: npt.NDArray[np.float32],
     other: npt.NDArray[np.float32],
+    lengths: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
     first: npt.NDArray[np.int64],
     column: npt.NDArray[np.int64],
     sums: npt.NDArray[np.float64],
 ) -> None:
-    """Adds the inner products of neurons of one with listed ones of the other, piece by piece.
+    """Adds the inner products of neurons of one with listed ones of the other [pair, group].
 
-    The list of neuron i is `column[first[i] : first[i + 1]]`. A piece [neuron, position] stays in
-    the cache; four products are added together, so that the neuron of one is fetched less often.
+    The list of neuron i is `column[first[i] : first[i + 1]]`. Pieces [neuron, position] lie end to
+    end; one stays in the cache. Four products are added together, so that the neuron of one is
+    fetched less often.
     """
-    for piece in range(len(one)):
-        mine, others = one[piece], other[piece]
-        length = mine.shape[1]
+    neurons, others = len(one) // lengths.sum(), len(other) // lengths.sum()
+    start = 0
+    for piece in range(len(lengths)):
+        length, group = lengths[piece], groups[piece]
+        end = start + length
+        mine = one[start * neurons : end * neurons].reshape(neurons, length)
+        theirs = other[start * others : end * others].reshape(others, length)
+        start = end
         for row in prange(len(first) - 1):
             x = mine[row]
             at, last = first[row], first[row + 1]
             while at + 4 <= last:
-                a, b = others[column[at]], others[column[at + 1]]
-                c, d = others[column[at + 2]], others[column[at + 3]]
+                a, b = theirs[column[at]], theirs[column[at + 1]]
+                c, d = theirs[column[at + 2]], theirs[column[at + 3]]
                 to_a, to_b = np.float32(0), np.float32(0)
                 to_c, to_d = np.float32(0), np.float32(0)
                 for t in range(length):
@@ -318,15 +327,15 @@ def add_listed(
                     to_b += x[t] * b[t]
                     to_c += x[t] * c[t]
                     to_d += x[t] * d[t]
-                sums[at] += to_a
-                sums[at + 1] += to_b
-                sums[at + 2] += to_c
-                sums[at + 3] += to_d
+                sums[at, group] += to_a
+                sums[at + 1, group] += to_b
+                sums[at + 2, group] += to_c
+                sums[at + 3, group] += to_d
                 at += 4
             while at < last:
-                a = others[column[at]]
+                a = theirs[column[at]]
                 to_a = np.float32(0)
                 for t in range(length):
                     to_a += x[t] * a[t]
-                sums[at] += to_a
+                sums[at, group] += to_a
                 at += 1

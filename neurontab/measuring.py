@@ -116,7 +116,8 @@ def _needed(layers: list[LayerStatistics]) -> State:
 
 def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.DataFrame:
     """The neurons of each model with the highest excess correlation."""
-    frames = {name: writer.scan(name) for name in ("models", "matches", "baselines", "twins")}
+    measured = ("models", "matches", "baselines", "twins", "jackknife", "document_groups")
+    frames = {name: writer.scan(name) for name in measured}
     moments = {"activation_moments": writer.scan("activation_moments")}
     frames["activation_shape"] = queries["activation_shape"](moments)
     ranked = queries["universality"](frames).drop_nulls("excess_corr")

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from neurontab.listing import measure_listed
 from neurontab.measure.bounds import Sketched, bounds
 from neurontab.measure.candidates import Candidates
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family
-from neurontab.measure.finals import Finals, sum_finals
+from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import Matching
 from neurontab.measure.settling import Settling
@@ -38,14 +40,16 @@ def match_sketched(
     survey: Survey,
     matching: Matching,
     readers: Sequence[Reader],
+    documents: DocumentGroups,
     *,
     plan: SketchPlan,
     passes: Passes,
     progress: Progress,
-) -> int:
+) -> tuple[list[Finals], int]:
     """Fills the matching with exact correlations, and the other readers from estimates.
 
-    Returns how many rows the chosen pairs did not settle.
+    Returns what the passes for exact values have summed, and how many rows the chosen pairs did
+    not settle.
     """
     candidates = Candidates(family, matching.ranks, plan.listed, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
@@ -57,12 +61,16 @@ def match_sketched(
         _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
         passes.keep(ESTIMATES, kept)
         passes.checkpoints.forget(name)
-    settling = Settling(family, candidates, matching)
+    settling = Settling(family, candidates, matching, len(documents))
+    done = []
     for number, finals in enumerate(settling.passes(prepared.plan.room)):
         rows = sum(map(len, finals.rows.values()))
         name, shown = f"{FINALS}-{number}-{rows}", FURTHER if number else FINALS
-        _measure(prepared, family, finals, name, shown, passes=passes, progress=progress)
-    return settling.n_further
+        measure_listed(
+            prepared, family, finals, documents, name, shown, passes=passes, progress=progress
+        )
+        done.append(finals)
+    return done, settling.n_further
 
 
 def _nothing_yet(
@@ -111,35 +119,6 @@ def _sketch(
                 stream(model, batch, add)
             stage.advance(batch.n_counted)
             passes.after(name, parts, batch.first + len(batch.tokens))
-
-
-def _measure(
-    prepared: Prepared,
-    family: Family,
-    finals: Finals,
-    name: str,
-    shown: str,
-    *,
-    passes: Passes,
-    progress: Progress,
-) -> None:
-    """One pass over the tokens for exact values, from where it was left."""
-    text, config = prepared.corpus, prepared.config
-    first = passes.resume(name, finals.parts)
-    with progress.stage(shown, text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for following in sum_finals(
-            prepared.models,
-            text,
-            family,
-            finals,
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            first=first,
-            advance=stage.advance,
-        ):
-            passes.after(name, finals.parts, following)
-    passes.finish(name, finals.parts, len(text.tokens))
 
 
 def _estimate(

@@ -7,9 +7,11 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 3
+VERSION = 4
 KEYS = NEURON_KEY
 SOURCE = f"{PAPER}, 3.1"
+QUANTILE = 2.01  # of Student's t, 97.5 % at 49 degrees of freedom: about 50 groups of documents
+FEWEST = 2  # groups of documents, or draws, that have a spread
 
 
 def _corr(name: str, description: str, source: str = SOURCE) -> Column:
@@ -34,6 +36,29 @@ COLUMNS = (
         "excess_std",
         pl.Float32,
         "The same against the standardised baseline, which loud neurons do not dominate.",
+        nullable=True,
+    ),
+    Column(
+        "excess_lo",
+        pl.Float32,
+        "Lower end of a 95 % interval of excess_corr over documents and random draws of the "
+        "baseline (the spread of draws is left out where there is one); null with one group of "
+        "documents.",
+        "Busing et al. 1999, eq. 10",
+        nullable=True,
+    ),
+    Column("excess_hi", pl.Float32, "Upper end of that interval.", nullable=True),
+    Column(
+        "borderline",
+        pl.Boolean,
+        "Whether the threshold lies inside that interval; null without one.",
+        nullable=True,
+    ),
+    Column(
+        "held_out_excess",
+        pl.Float32,
+        "Mean of held_out_corr minus mean_baseline: matches chosen on one half of the documents, "
+        "measured on the other.",
         nullable=True,
     ),
     Column(
@@ -87,6 +112,8 @@ def universality(
     matches: pl.LazyFrame,
     baselines: pl.LazyFrame,
     twins: pl.LazyFrame,
+    jackknife: pl.LazyFrame,
+    document_groups: pl.LazyFrame,
     *,
     threshold: Annotated[float, f"Excess above which a neuron is universal ({SOURCE})."] = 0.5,
     twin_corr: Annotated[float, "Correlation above which a twin counts; our choice."] = 0.7,
@@ -99,9 +126,13 @@ def universality(
     return (
         neurons.select(keys)
         .join(_summary(partners, threshold), on=keys, how="left")
+        .join(_spread(partners, jackknife, document_groups), on=keys, how="left")
         .join(twinned, on=keys, how="left")
         .join(models.select(n_others=pl.len() - 1), how="cross")
         .with_columns(
+            excess_lo=pl.col("excess_corr") - QUANTILE * pl.col("excess_se"),
+            excess_hi=pl.col("excess_corr") + QUANTILE * pl.col("excess_se"),
+            held_out_excess=pl.col("held_out") - pl.col("mean_baseline"),
             is_universal=(pl.col("excess_corr") > threshold).fill_null(value=False),
             is_universal_strict=(pl.col("n_partners_universal") == pl.col("n_others")).fill_null(
                 value=False
@@ -109,6 +140,9 @@ def universality(
             is_mutual=pl.col("n_mutual") == pl.col("n_others"),
             n_partners_universal=pl.col("n_partners_universal").fill_null(0),
             n_twins=pl.col("n_twins").fill_null(0),
+        )
+        .with_columns(
+            borderline=(pl.col("excess_lo") < threshold) & (threshold < pl.col("excess_hi"))
         )
         .select(*keys, *(pl.col(column.name).cast(column.dtype) for column in COLUMNS))
     )
@@ -121,6 +155,7 @@ def _partners(
     pair = [*(key.name for key in KEYS), "other_model"]
     drawn = baselines.group_by(pair).agg(
         raw=pl.col("corr").filter(pl.col("kind") == "raw").cast(pl.Float64).mean(),
+        raw_variance=_variance_of_mean(pl.col("corr").filter(pl.col("kind") == "raw")),
         standardised=pl.col("corr")
         .filter(pl.col("kind") == "standardised")
         .cast(pl.Float64)
@@ -159,4 +194,46 @@ def _summary(partners: pl.LazyFrame, threshold: float) -> pl.LazyFrame:
             excess_corr=pl.col("mean_corr") - pl.col("mean_baseline"),
             excess_std=pl.col("mean_corr") - pl.col("mean_standardised"),
         )
+    )
+
+
+def _variance_of_mean(draws: pl.Expr) -> pl.Expr:
+    """0 where there is one draw, whose spread is not known."""
+    return (draws.cast(pl.Float64).var() / draws.len()).fill_null(0.0)
+
+
+def _spread(
+    partners: pl.LazyFrame, jackknife: pl.LazyFrame, document_groups: pl.LazyFrame
+) -> pl.LazyFrame:
+    """One row per neuron: standard error of its excess, and its correlation held out.
+
+    The jackknife is of the mean over the other models: the same documents are left out of all.
+    Groups are of unequal size: with h = n / n_g, the pseudo-values h θ - (h - 1) θ_(g) have the
+    weighted mean Σ_g p_g / h_g, and the variance is the mean of their squared distances from it
+    over h - 1 (Busing et al. 1999, eq. 8 and 10).
+    """
+    keys = [key.name for key in KEYS]
+    pair = [*keys, "other_model"]
+    groups = document_groups.filter(pl.col("n") > 0).select(
+        "document_group", h=pl.col("n").sum() / pl.col("n"), groups=pl.len()
+    )
+    kept = partners.select(*pair, "corr", "raw_variance").join(jackknife, on=pair)
+    left_out = (
+        kept.with_columns(document_group=pl.int_ranges(0, pl.col("left_out").list.len()))
+        .explode("left_out", "document_group")
+        .with_columns(pl.col("document_group").cast(pl.Int32), pl.col("left_out").cast(pl.Float64))
+        .join(groups.filter(pl.col("groups") >= FEWEST), on="document_group")
+        .group_by(*keys, "document_group")
+        .agg(pl.col("left_out", "corr").mean(), pl.col("h").first())
+        .with_columns(pseudo=pl.col("h") * pl.col("corr") - (pl.col("h") - 1) * pl.col("left_out"))
+        .with_columns(centre=(pl.col("pseudo") / pl.col("h")).sum().over(keys))
+        .group_by(keys)
+        .agg(by_document=((pl.col("pseudo") - pl.col("centre")).pow(2) / (pl.col("h") - 1)).mean())
+    )
+    drawn = kept.group_by(keys).agg(
+        of_draws=pl.col("raw_variance").sum() / pl.len().pow(2),
+        held_out=pl.col("held_out_corr").cast(pl.Float64).mean(),
+    )
+    return drawn.join(left_out, on=keys, how="left").select(
+        *keys, "held_out", excess_se=(pl.col("by_document") + pl.col("of_draws")).sqrt()
     )

@@ -97,7 +97,10 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture
 def drawn() -> Callable[[Table, str], pl.LazyFrame]:
-    """A table drawn as text: names in the first line, `-` for null; other columns are filled in."""
+    """A table drawn as text: names in the first line, `-` for null, `1,2` for a list.
+
+    Other columns are filled in.
+    """
 
     def frame(table: Table, text: str) -> pl.LazyFrame:
         names, *rows = [line.split() for line in text.strip().splitlines()]
@@ -114,6 +117,8 @@ def drawn() -> Callable[[Table, str], pl.LazyFrame]:
 def _typed(dtype: object, name: str) -> pl.Expr:
     if dtype == pl.Boolean:
         return (pl.col(name) == "true").alias(name)
+    if isinstance(dtype, pl.List):
+        return pl.col(name).str.split(",").cast(dtype)
     return pl.col(name).cast(dtype)  # type: ignore[arg-type]
 
 

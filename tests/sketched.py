@@ -13,7 +13,7 @@ from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.settling import Settling
 from neurontab.measure.sketch import Sketch
 from neurontab.measure.tile import Place, place_pairs
-from neurontab.measure.turned import Turned
+from neurontab.measure.turned import Layout, Turned
 
 Activations = dict[Place, Tensor]
 ROOM = 10**6
@@ -36,7 +36,7 @@ def settled(
     for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
         candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
     matching = Matching(family, ranks, CPU)
-    for finals in Settling(family, candidates, matching).passes(room):
+    for finals in Settling(family, candidates, matching, 2).passes(room):
         add_all(finals, family, activations)
     return matching
 
@@ -63,9 +63,12 @@ def add_all(finals: Finals, family: Family, activations: Activations) -> None:
         turned = {}
         for model in family.layers:
             turned[model] = Turned(len(family.eligible(model)), len(rows), CPU)
+            turned[model].begin(Layout.of([rows % 2]))
             for place in family.places(model):
                 shift, first = family.facts(place).shift, family.first(place)
-                turned[model].add(activations[place], rows, shift, first_unit=first, first=0)
+                turned[model].add(activations[place], rows, shift, first_unit=first, batch=0)
+        for name, moments in finals.moments.items():
+            moments.add(turned[name])
         for (one, other), listed in finals.listed.items():
             listed.add(turned[one], turned[other])
         for (one, other), dense in finals.dense.items():

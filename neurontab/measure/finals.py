@@ -1,4 +1,8 @@
-"""Exact correlations of chosen pairs of neurons, from one more pass over the tokens."""
+"""Exact correlations of chosen pairs of neurons, from one more pass over the tokens.
+
+Sums of listed pairs are kept by group of documents, so that their correlations are known without
+each group too.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,20 +15,39 @@ from torch import Tensor
 from neurontab import loops
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.corpus import Corpus
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.family import Family
 from neurontab.measure.pairs import PairSums, inverse_root
 from neurontab.measure.stream import Batch, Rows, stream
 from neurontab.measure.sums import blocks
 from neurontab.measure.survey import Member
 from neurontab.measure.tile import Place
-from neurontab.measure.turned import Turned
+from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 1_024  # pairs that are multiplied together on a GPU
 
 
+class GroupMoments(Accumulator):
+    """By group of documents: positions, and of each unit the sums of x and x², shifted."""
+
+    JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "sums": torch.add, "squares": torch.add}
+
+    def __init__(self, units: int, groups: int, device: torch.device) -> None:
+        self.n = torch.zeros(groups, dtype=torch.int64)
+        self.sums = torch.zeros(groups, units, dtype=torch.float64, device=device)
+        self.squares = torch.zeros_like(self.sums)
+
+    def add(self, x: Turned) -> None:
+        """Counts some more tokens."""
+        self.n.index_add_(0, x.layout.groups, x.layout.lengths)
+        for group, part in zip(x.layout.groups.tolist(), x.parts(), strict=True):
+            self.sums[group] += part.sum(dim=1)
+            self.squares[group] += torch.linalg.vector_norm(part, dim=1).double().square()
+
+
 class ListedSums(Accumulator):
-    """Sums over tokens of x y, for listed pairs of units of two models.
+    """Sums of x y by group of documents [pair, group], for listed pairs of units of two models.
 
     `unit` and `other_unit` count through all layers of their model; pairs are in order of `unit`.
     """
@@ -32,12 +55,14 @@ class ListedSums(Accumulator):
     FIXED: ClassVar[tuple[str, ...]] = ("first", "other_unit")
     JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "products": torch.add}
 
-    def __init__(self, unit: Units, other_unit: Units, n_units: int, device: torch.device) -> None:
+    def __init__(
+        self, unit: Units, other_unit: Units, n_units: int, groups: int, device: torch.device
+    ) -> None:
         counts = torch.bincount(unit, minlength=n_units)
         self.first = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
         self.other_unit = other_unit
         self.n = torch.zeros((), dtype=torch.int64)
-        self.products = torch.zeros(len(unit), dtype=torch.float64, device=device)
+        self.products = torch.zeros(len(unit), groups, dtype=torch.float64, device=device)
 
     @property
     def unit(self) -> Units:
@@ -46,32 +71,35 @@ class ListedSums(Accumulator):
 
     def add(self, x: Turned, y: Turned) -> None:
         """Counts some more tokens, the same on both sides."""
-        if x.pieces.device.type == "cpu":
+        if x.values.device.type == "cpu":
             loops.add_listed(
-                x.pieces.numpy(),
-                y.pieces.numpy(),
+                x.values.numpy(),
+                y.values.numpy(),
+                x.layout.lengths.numpy(),
+                x.layout.groups.numpy(),
                 self.first.numpy(),
                 self.other_unit.numpy(),
                 self.products.numpy(),
             )
         else:
             self.add_tensors(x, y)
-        self.n += x.n
+        self.n += x.layout.n
 
     def add_tensors(self, x: Turned, y: Turned) -> None:
         """The products of some more tokens on any device."""
-        device = x.pieces.device
+        device = x.values.device
         places = torch.arange(len(self.other_unit), device=device).split(AT_ONCE)
         units = self.unit.to(device).split(AT_ONCE), self.other_unit.to(device).split(AT_ONCE)
-        for at, i, j in zip(places, *units, strict=True):
-            products = (x.pieces[:, i] * y.pieces[:, j]).sum(dim=2)
-            self.products[at] += products.double().sum(dim=0)
+        for group, one, other in zip(x.layout.groups.tolist(), x.parts(), y.parts(), strict=True):
+            for at, i, j in zip(places, *units, strict=True):
+                self.products[at, group] += (one[i] * other[j]).sum(dim=1)
 
 
 @dataclass(frozen=True)
 class Finals:
     """What one pass measures: listed pairs of two models, and rows with all units of another."""
 
+    moments: Mapping[str, GroupMoments]
     listed: Mapping[tuple[str, str], ListedSums]
     rows: Mapping[tuple[str, str], Int[Tensor, " row"]]
     dense: Mapping[tuple[str, str], PairSums]
@@ -82,12 +110,18 @@ class Finals:
         family: Family,
         pairs: Mapping[tuple[str, str], tuple[Units, Units]],
         rows: Mapping[tuple[str, str], Int[Tensor, " row"]],
+        groups: int,
     ) -> "Finals":
         """Nothing summed yet."""
         width = {model: len(family.eligible(model)) for model in family.layers}
         device = family.device
+        names = {name for key in pairs for name in key}
         return cls(
-            {key: ListedSums(*units, width[key[0]], device) for key, units in pairs.items()},
+            {name: GroupMoments(width[name], groups, device) for name in sorted(names)},
+            {
+                key: ListedSums(*units, width[key[0]], groups, device)
+                for key, units in pairs.items()
+            },
             rows,
             {
                 (model, other): PairSums(len(units), width[other], device)
@@ -100,7 +134,8 @@ class Finals:
         """All sums by name."""
         listed = {f"{model}/{other}/listed": each for (model, other), each in self.listed.items()}
         dense = {f"{model}/{other}/dense": each for (model, other), each in self.dense.items()}
-        return {**listed, **dense}
+        moments = {f"{model}/moments": each for model, each in self.moments.items()}
+        return {**moments, **listed, **dense}
 
     def __bool__(self) -> bool:
         return bool(self.listed or self.dense)
@@ -111,6 +146,7 @@ def sum_finals(
     corpus: Corpus,
     family: Family,
     finals: Finals,
+    documents: DocumentGroups,
     *,
     batch_tokens: int,
     block_tokens: int,
@@ -127,9 +163,17 @@ def sum_finals(
         name: Turned(len(family.eligible(name)), room, family.device) for name in sorted(wanted)
     }
     for block in blocks(corpus, batch_tokens, block_tokens, first):
+        groups = [
+            documents.group_of[batch.documents.ravel()[batch.counted_rows].long()]
+            for batch in block
+        ]
+        for each in turned.values():
+            each.begin(Layout.of(groups))
         for model in models:
             if model.name in wanted:
                 _turn(model, block, family, turned[model.name])
+        for name, moments in finals.moments.items():
+            moments.add(turned[name])
         for (one, other), listed in finals.listed.items():
             listed.add(turned[one], turned[other])
         for (one, other), dense in finals.dense.items():
@@ -142,15 +186,13 @@ def sum_finals(
 
 def _turn(model: Member, block: Sequence[Batch], family: Family, turned: Turned) -> None:
     """Runs a model over a block."""
-    turned.clear()
     firsts = [family.first(place) for place in family.places(model.name)]
-    for batch in block:
-        begin = turned.n
+    for number, batch in enumerate(block):
 
         def add(layer: int, pre: Rows, post: Rows) -> None:
+            rows, first = batch.counted_rows, firsts[layer]  # noqa: B023 - used at once
             shift = family.facts(Place(model.name, layer)).shift
-            first, begun = firsts[layer], begin  # noqa: B023 - used at once
-            turned.add(post, batch.counted_rows, shift, first_unit=first, first=begun)  # noqa: B023
+            turned.add(post, rows, shift, first_unit=first, batch=number)  # noqa: B023
 
         stream(model, batch, add)
 
@@ -160,7 +202,8 @@ def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float
     model, other = key
     (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
     unit, other_unit = sums.unit, sums.other_unit
-    covariance = sums.products.cpu() / sums.n - mean[unit] * other_mean[other_unit]
+    products = sums.products.sum(dim=1).cpu()
+    covariance = products / sums.n - mean[unit] * other_mean[other_unit]
     return covariance * scale[unit] * other_scale[other_unit]
 
 

@@ -104,6 +104,22 @@ class Matching:
             counts += torch.bincount(codes, minlength=len(CERTIFICATES))
         return dict(zip(CERTIFICATES, counts.tolist(), strict=True))
 
+    def pairs(self, model: str, other: str) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"]]:
+        """Units of all matches from one model to another, row by row in order of rank."""
+        best = self._best(model, other, HIGHEST)
+        kept = best.value > NONE
+        return kept.nonzero()[:, 0].cpu(), best.index[kept].cpu()
+
+    def ranks_of(self, model: str, other: str) -> npt.NDArray[np.int32]:
+        """The rank of each of these pairs, from 1."""
+        kept = self._best(model, other, HIGHEST).value > NONE
+        return (kept.nonzero()[:, 1] + 1).int().cpu().numpy()
+
+    def signs(self, model: str, other: str) -> Float[Tensor, " pair"]:
+        """-1 where one of these pairs is matched by a negative correlation, else 1."""
+        best = self._best(model, other, HIGHEST)
+        return torch.from_numpy(self._signs(best.corr[best.value > NONE])).double()
+
     def matches(self, model: str, other: str) -> Columns:
         """Table `matches` from one model to another, without their names."""
         best, reverse = self._best(model, other, HIGHEST), self._best(other, model, HIGHEST)

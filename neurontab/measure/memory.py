@@ -7,6 +7,7 @@ import psutil
 import torch
 
 from neurontab.loops import KEPT, WINDOW
+from neurontab.measure.document_groups import GROUPS
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.sketch_plan import Mode
 from neurontab.measure.sums import SUM_BYTES, grouped
@@ -17,6 +18,7 @@ FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
+GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
 TILES_AT_ONCE = 8  # of the widest layers, in float64, while they are read
 
@@ -116,7 +118,8 @@ def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
     """While products are summed and read: a block, one model's twice; some tiles; what is best."""
     total, widest = _total(models), max(facts.d_mlp for facts in models)
     block = max(needs.block_tokens, needs.batch_tokens)
-    best = total * len(models) * (BEST_BYTES * (needs.kept + 1) + DRAWN_BYTES * needs.draws)
+    kept = (BEST_BYTES + GROUP_BYTES * GROUPS) * (needs.kept + 1)
+    best = total * len(models) * (kept + DRAWN_BYTES * needs.draws)
     return (
         4 * block * (total + _largest(models))
         + 8 * widest**2 * (TILES_AT_ONCE + needs.draws)

@@ -44,6 +44,6 @@ def correlation(
     return covariance * inverse_root(variance)[:, None] * inverse_root(other_variance)
 
 
-def inverse_root(variance: Float[Tensor, " neuron"]) -> Float[Tensor, " neuron"]:
+def inverse_root(variance: Float[Tensor, "*part neuron"]) -> Float[Tensor, "*part neuron"]:
     """1 / standard deviation; 0 where there is no variance."""
     return torch.where(variance > 0, variance.clamp_min(1e-300).rsqrt(), 0.0)

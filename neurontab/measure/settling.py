@@ -23,8 +23,12 @@ class Settling:
     something that was not chosen may still be better than the last match that is kept.
     """
 
-    def __init__(self, family: Family, candidates: Candidates, matching: Matching) -> None:
+    def __init__(
+        self, family: Family, candidates: Candidates, matching: Matching, groups: int
+    ) -> None:
+        """Sums of listed pairs are kept for so many groups of documents."""
         self._family, self._candidates, self._matching = family, candidates, matching
+        self._groups = groups
         self._chosen = {side: candidates.chosen(*side) for side in candidates.sides()}
         self._open: dict[Models, Bool[Tensor, " row"]] = {}  # to be measured with all units
         self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # these, and those that were
@@ -40,7 +44,7 @@ class Settling:
         Each is to be summed over all tokens before the next is asked for.
         """
         pairs = self._pairs()
-        while finals := Finals.of(self._family, pairs, self._fitting(room)):
+        while finals := Finals.of(self._family, pairs, self._fitting(room), self._groups):
             yield finals
             self._take_rows(finals)
             if pairs:
@@ -48,11 +52,13 @@ class Settling:
             pairs = {}
 
     def _pairs(self) -> dict[Models, tuple[Units, Units]]:
-        """All chosen pairs of rows that are not whole, each once, in order, by pair of models."""
+        """All chosen pairs, each once, in order, by pair of models.
+
+        Those of whole rows too: of what is best among them more is asked than its correlation.
+        """
         keys: dict[Models, list[Units]] = {}
         for (model, other, _), each in self._chosen.items():
-            listed = (each.index >= 0) & ~self._whole[model, other][:, None]
-            row, rank = listed.nonzero(as_tuple=True)
+            row, rank = (each.index >= 0).nonzero(as_tuple=True)
             models, key = self._key(model, other, row, each.index[row, rank])
             keys.setdefault(models, []).append(key)
         found = {models: torch.cat(parts).unique() for models, parts in keys.items()}

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from neurontab.measure.document_groups import GROUPS
+
 Mode = Literal["auto", "sketch", "exact"]
 
 REPLICATES = 10
@@ -53,8 +55,9 @@ def sketch_plan(mode: Mode, extent: Extent, room: int, exact_flop: float) -> Ske
     sums = 4 * extent.neurons * (REPLICATES * max(buckets, 1) + extent.types + 1)
     adding = ADD_FLOP * REPLICATES * extent.neurons * extent.tokens
     tiles = 2 * extent.products * (REPLICATES * buckets + extent.types)
+    by_group = 8 * GROUPS * CHOSEN * extent.neurons * extent.models // 2
     listed = LISTED_FLOP * CHOSEN * extent.neurons * extent.models * extent.tokens
     flop = adding + tiles + listed
     if mode == "auto" and (buckets < FEWEST or flop > exact_flop):
         return None
-    return SketchPlan(REPLICATES, max(buckets, 1), LISTED, FAILURE, lists + sums, flop)
+    return SketchPlan(REPLICATES, max(buckets, 1), LISTED, FAILURE, lists + sums + by_group, flop)

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 from neurontab.measure.baselines import Baselines
+from neurontab.measure.by_document import ByDocument
 from neurontab.measure.columns import Columns
 from neurontab.measure.matching import Matching
 from neurontab.measure.similarity import Similarity
@@ -20,17 +21,26 @@ def write_matches(
     matching: Matching,
     similarity: Similarity,
     baselines: Baselines,
+    by_document: ByDocument,
     stage: Stage,
 ) -> None:
-    """Tables `matches`, `antimatches`, `assignments`, `layer_similarity`, `baselines`, `twins`."""
+    """Tables `matches`, `antimatches`, `assignments`, `layer_similarity`, `baselines`, `twins`,
+    `match_sources`, `jackknife` and `document_groups`.
+    """
     for pair in combinations(models, 2):
         for ordered, assigned in zip((pair, pair[::-1]), matching.assignments(*pair), strict=True):
-            _write_pair(writer, matches.MATCHES, ordered, matching.matches(*ordered))
+            found = matching.matches(*ordered) | by_document.matches(*ordered, matching)
+            _write_pair(writer, matches.MATCHES, ordered, found)
+            by_source = by_document.sources(*ordered, matching)
+            _write_pair(writer, matches.MATCH_SOURCES, ordered, by_source)
+            left_out = by_document.jackknife(*ordered, matching)
+            _write_pair(writer, matches.JACKKNIFE, ordered, left_out)
             _write_pair(writer, matches.ANTIMATCHES, ordered, matching.antimatches(*ordered))
             _write_pair(writer, matches.ASSIGNMENTS, ordered, assigned)
             _write_pair(writer, matches.LAYER_SIMILARITY, ordered, similarity.columns(*ordered))
             _write_pair(writer, matches.BASELINES, ordered, baselines.columns(*ordered))
         stage.advance(1)
+    writer.write(matches.DOCUMENT_GROUPS, "corpus", ({}, by_document.groups()))
     for model in models:
         writer.write(matches.TWINS, model, ({"model": model}, matching.twins(model)))
         stage.advance(1)

@@ -28,6 +28,7 @@ from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.bounds import Sketched, bounds
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.hashing import Hashing
@@ -92,6 +93,7 @@ class Measured:
                     self.survey,
                     matching,
                     (similarity, baselines),
+                    DocumentGroups.of(self.prepared.corpus),
                     plan=plan,
                     passes=passes,
                     progress=clock,

@@ -11,12 +11,13 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from neurontab.measure.document_groups import GROUPS
 from neurontab.measure.finals import ListedSums
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.sketch import Sketch
 from neurontab.measure.sources import parse_source
-from neurontab.measure.turned import Turned
+from neurontab.measure.turned import Layout, Turned
 
 CPU = torch.device("cpu")
 LAYERS, D_MLP = 12, 3_072
@@ -60,10 +61,11 @@ def small_gpt2_figures(tile_seconds: float) -> tuple[dict[str, float], dict[str,
     hashed = hashing.bucket_and_sign(rows)
     adding = LAYERS * seconds_of(lambda: sketch.add(x, rows, rows * 0, *hashed)) / BATCH
     turned = Turned(D_MLP, BATCH, CPU)
+    turned.begin(Layout.of([rows % GROUPS]))
     shift = torch.zeros(D_MLP)
-    turning = LAYERS * seconds_of(lambda: turned.add(x, rows, shift, first_unit=0, first=0)) / BATCH
+    turning = LAYERS * seconds_of(lambda: turned.add(x, rows, shift, first_unit=0, batch=0)) / BATCH
     units = torch.arange(D_MLP).repeat_interleave(LISTED)
-    listed = ListedSums(units, torch.randint(0, D_MLP, units.shape), D_MLP, CPU)
+    listed = ListedSums(units, torch.randint(0, D_MLP, units.shape), D_MLP, GROUPS, CPU)
     listing = LAYERS * seconds_of(lambda: listed.add(turned, turned)) / BATCH
     speed = 2 * 1_024**3 / seconds_of(lambda: torch.ones(1_024, 1_024) @ torch.ones(1_024, 1_024))
     more = 2 * D_MLP**2 * REPLICATES * (BUCKETS - 1_024) / speed

@@ -14,14 +14,14 @@ from neurontab.loops import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.extremes import Extremes
-from neurontab.measure.finals import ListedSums
+from neurontab.measure.finals import GroupMoments, ListedSums
 from neurontab.measure.groups import ActiveSums, Grouping, GroupSums, TokenSums
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.moments import BINS, Moments
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.sketch import Sketch
 from neurontab.measure.stream import Batch, Range
-from neurontab.measure.turned import Turned
+from neurontab.measure.turned import Layout, Turned
 
 SEQUENCES, CONTEXT, GROUPS = 500, 10, 21
 LISTED = torch.tensor([[0, 1], [0, 4], [0, 5], [1, 0], [1, 3], [1, 4], [1, 5], [2, 3], [4, 4]])
@@ -170,8 +170,20 @@ def give_pairs(sums: PairSums, part: Batch) -> None:
 def turned(values: Tensor, part: Batch) -> Turned:
     """Shifted activations at the counted positions of a batch."""
     made = Turned(values.shape[1], part.n_counted, torch.device("cpu"))
-    made.add(rows_of(part), part.counted_rows, FIRST.mean, first_unit=0, first=0)
+    made.begin(Layout.of([part.tokens.ravel()[part.counted_rows]]))
+    made.add(rows_of(part), part.counted_rows, FIRST.mean, first_unit=0, batch=0)
     return made
+
+
+def group_moments_in_float64() -> Answer:
+    """Group by group, of shifted activations."""
+    exact, group = (VALUES.double() - FIRST.mean).numpy()[ROWS], TOKENS.ravel().numpy()[ROWS]
+    members = [exact[group == g] for g in range(1, GROUPS)]
+    return {
+        "n": np.array([len(each) for each in members]),
+        "group_sums": np.stack([each.sum(axis=0) for each in members]),
+        "squares": np.stack([(each**2).sum(axis=0) for each in members]),
+    }
 
 
 def listed_corr_of(sums: ListedSums) -> Answer:
@@ -179,7 +191,7 @@ def listed_corr_of(sums: ListedSums) -> Answer:
     shifted = (VALUES[ROWS] - FIRST.mean).double()
     mean, spread = shifted.mean(dim=0), shifted.std(dim=0, correction=0)
     i, j = LISTED.T
-    covariance = sums.products / sums.n - mean[i] * mean[j]
+    covariance = sums.products.sum(dim=1) / sums.n - mean[i] * mean[j]
     return {"corr": (covariance / spread[i] / spread[j]).numpy()}
 
 
@@ -257,10 +269,20 @@ CASES = {
         obvious=correlation_in_float64,
     ),
     "listed pairs": Case(
-        new=lambda: ListedSums(LISTED[:, 0], LISTED[:, 1], 6, torch.device("cpu")),
+        new=lambda: ListedSums(LISTED[:, 0], LISTED[:, 1], 6, GROUPS, torch.device("cpu")),
         give=lambda sums, part: sums.add(turned(VALUES, part), turned(VALUES, part)),
         answer=listed_corr_of,
         obvious=lambda: {"corr": np.corrcoef(VALUES.double().numpy()[ROWS].T)[*LISTED.T.numpy()]},
+    ),
+    "by group of documents": Case(
+        new=lambda: GroupMoments(6, GROUPS, torch.device("cpu")),
+        give=lambda sums, part: sums.add(turned(VALUES, part)),
+        answer=lambda sums: {
+            "n": sums.n[1:].numpy(),
+            "group_sums": sums.sums[1:].numpy(),
+            "squares": sums.squares[1:].numpy(),
+        },
+        obvious=group_moments_in_float64,
     ),
     "sketch": Case(
         new=lambda: Sketch(HASHING.replicates, HASHING.buckets, MEANS),
@@ -313,6 +335,9 @@ def test_any_way_through_the_tokens_is_the_one_shot_answer(name: str, split: str
             accumulated = type(accumulated).load(accumulated.state())
     found, expected = case.answer(accumulated), case.obvious()
     scale: dict[str, Any] = {"m3": np.abs(expected.get("m2", 0)) ** 1.5, "corr": 1.0}
+    scale["group_sums"] = np.sqrt(
+        expected.get("squares", 0) * np.asarray(expected.get("n", 0)).max()
+    )
     scale["sketch"] = np.abs(expected.get("sketch", np.zeros((1, 1)))).max(axis=(0, 1))
     for column, exact in expected.items():
         assert (np.isnan(found[column]) == np.isnan(exact)).all()
@@ -350,7 +375,7 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
     listed, tensor_listed = (CASES["listed pairs"].new() for _ in range(2))
     listed.add(values, values)
     tensor_listed.add_tensors(values, values)
-    tensor_listed.n += values.n
+    tensor_listed.n += values.layout.n
     sketch, tensor_sketch = (CASES["sketch"].new() for _ in range(2))
     give_sketch(sketch, here)
     buckets, signs = HASHING.bucket_and_sign(rows)

@@ -96,7 +96,7 @@ def test_rows_that_fail_are_measured_whole() -> None:
         )
         candidates.read((place, other), found)
     matching = Matching(family, ranks, CPU)
-    settling = Settling(family, candidates, matching)
+    settling = Settling(family, candidates, matching, 2)
     for finals in settling.passes(ROOM):
         add_all(finals, family, ACTIVATIONS)
     assert settling.n_further > 0

@@ -1,31 +1,42 @@
-"""Blocks turned piece by piece against a transpose."""
+"""Blocks turned piece by piece, group by group, against a transpose."""
 
 import pytest
 import torch
 
-from neurontab.measure.turned import LENGTH, Turned
+from neurontab.measure.turned import LENGTH, Layout, Turned
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("n", [1, LENGTH - 1, LENGTH, LENGTH + 1, 3 * LENGTH + 5])
-def test_parts_are_the_transpose_less_the_shift(n: int) -> None:
+@pytest.mark.parametrize("groups", [1, 3])
+def test_parts_are_the_transpose_less_the_shift_by_group(n: int, groups: int) -> None:
     random = torch.Generator().manual_seed(n)
     values = [torch.randn(n + 7, width, generator=random) for width in (3, 20)]
     shifts = [each.mean(dim=0) for each in values]
     rows = torch.randperm(n + 7, generator=random)[:n].sort().values
-    turned, tensors = Turned(23, 4 * LENGTH, CPU), Turned(23, 4 * LENGTH, CPU)
+    group = torch.randint(0, groups, (n,), generator=random)
+    batches = [slice(0, n // 2), slice(n // 2, n)]
+    turned = Turned(23, n + 3, CPU)
     for _ in range(2):  # What was there before is forgotten.
-        turned.clear()
-        for first, some in ((0, rows[: n // 2]), (n // 2, rows[n // 2 :])):
-            for layer, first_unit in ((0, 0), (1, 3)):
-                into = {"first_unit": first_unit, "first": first}
-                turned.add(values[layer], some, shifts[layer], **into)
-    for layer, first_unit in ((0, 0), (1, 3)):
-        into_pieces = tensors.pieces_of(first_unit, len(shifts[layer]))
-        Turned.add_tensors(values[layer][rows] - shifts[layer], into_pieces, 0)
+        turned.begin(Layout.of([group[batch] for batch in batches]))
+        for number, batch in enumerate(batches):
+            for layer, first in ((0, 0), (1, 3)):
+                turned.add(
+                    values[layer], rows[batch], shifts[layer], first_unit=first, batch=number
+                )
     expected = torch.cat([(v[rows] - s).T for v, s in zip(values, shifts, strict=True)])
-    assert turned.n == n
-    assert torch.equal(torch.cat(list(turned.parts()), dim=1), expected)
-    assert torch.equal(turned.pieces, tensors.pieces_of(0, 23)[: len(turned.pieces)])
-    assert not turned.pieces[-1, :, (n - 1) % LENGTH + 1 :].any()
+    assert turned.layout.n == n
+    parts = list(turned.parts())
+    for number in range(groups):
+        mine = [part for part, of in zip(parts, turned.layout.groups, strict=True) if of == number]
+        found = torch.cat([torch.zeros(23, 0), *mine], dim=1)
+        assert torch.equal(found, expected[:, group == number])
+    tensors = Turned(23, n, CPU)
+    tensors.begin(turned.layout)
+    for number, batch in enumerate(batches):
+        length = turned.layout.lengths[turned.layout.pieces[number]]
+        begin = 23 * turned.layout.starts[turned.layout.pieces[number]]
+        begin = begin + turned.layout.places[number]
+        tensors.add_tensors(expected.T[batch], begin, length)
+    assert torch.equal(tensors.values, turned.values)

@@ -57,6 +57,19 @@ BASELINES = """
     a     0     2      b           raw          0    0.1
     a     0     2      c           raw          0    0.1
 """
+JACKKNIFE = """
+    model layer neuron other_model left_out       held_out_corr
+    a     0     0      b           0.95,0.90,0.85 0.8
+    a     0     0      c           0.70,0.70,0.70 0.6
+    a     0     1      b           0.90,0.90,0.90 0.9
+    a     0     1      c           0.40,0.40,0.40 0.3
+"""
+DOCUMENT_GROUPS = """
+    document_group n
+    0              100
+    1              100
+    2              100
+"""
 SHAPE = """
     model layer neuron low_support
     a     0     0      false
@@ -91,6 +104,8 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
         matches=MATCHES,
         baselines=BASELINES,
         twins=TWINS,
+        jackknife=JACKKNIFE,
+        document_groups=DOCUMENT_GROUPS,
     )
     expected = [
         (0, 0.9, 0.8, 0.7, 0.2, 0.2, 0.2, 0.6, 0.5, True, 1, False, 1, False, 0.2, 0.2),
@@ -101,9 +116,28 @@ def test_universality_is_the_mean_best_correlation_less_the_mean_baseline(
         assert row == pytest.approx(wanted, abs=1e-6)
 
 
+def test_the_interval_is_of_documents_and_draws_together(
+    run: Callable[..., pl.DataFrame],
+) -> None:
+    """Over documents the first neuron's variance is 1/1200, over draws 1/400; the second's 0."""
+    tables = {"models": MODELS, "activation_shape": SHAPE, "twins": TWINS}
+    tables |= {"matches": MATCHES, "baselines": BASELINES, "jackknife": JACKKNIFE}
+    columns = "excess_lo excess_hi borderline held_out_excess"
+    found = run("universality", columns, document_groups=DOCUMENT_GROUPS, **tables)
+    half = 2.01 * (1 / 300) ** 0.5
+    expected = [(0.6 - half, 0.6 + half, True, 0.5), (0.55, 0.55, False, 0.5), (*[None] * 4,)]
+    for row, wanted in zip(found.rows(), expected, strict=True):
+        assert row == pytest.approx(wanted, abs=1e-6)
+    alone = "\n".join(DOCUMENT_GROUPS.splitlines()[:3])
+    assert (
+        run("universality", columns, document_groups=alone, **tables)["excess_lo"].is_null().all()
+    )
+
+
 def test_a_threshold_moves_the_label_alone(run: Callable[..., pl.DataFrame]) -> None:
     tables = {"models": MODELS, "activation_shape": SHAPE, "twins": TWINS}
     tables |= {"matches": MATCHES, "baselines": BASELINES}
+    tables |= {"jackknife": JACKKNIFE, "document_groups": DOCUMENT_GROUPS}
     columns = "neuron is_universal n_partners_universal is_universal_strict n_twins"
     low = run("universality", columns, thresholds={"threshold": 0.25, "twin_corr": 0.9}, **tables)
     assert low.rows() == [(0, True, 2, True, 0), (1, True, 2, True, 0), (2, False, 0, False, 0)]
@@ -127,6 +161,8 @@ def test_strict_means_every_other_model_also_one_without_a_match(
         matches=only_b[0],
         baselines=only_b[1],
         twins=TWINS,
+        jackknife=JACKKNIFE,
+        document_groups=DOCUMENT_GROUPS,
     )
     assert found.rows() == [
         (0, True, 1, False, False),

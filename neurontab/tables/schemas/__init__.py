@@ -19,7 +19,10 @@ from neurontab.tables.schemas.matches import (
     ANTIMATCHES,
     ASSIGNMENTS,
     BASELINES,
+    DOCUMENT_GROUPS,
+    JACKKNIFE,
     LAYER_SIMILARITY,
+    MATCH_SOURCES,
     MATCHES,
     TWINS,
 )
@@ -62,5 +65,8 @@ MEASURED: dict[str, Table] = {
         ASSIGNMENTS,
         BASELINES,
         LAYER_SIMILARITY,
+        MATCH_SOURCES,
+        JACKKNIFE,
+        DOCUMENT_GROUPS,
     )
 }

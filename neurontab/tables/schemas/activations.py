@@ -2,7 +2,15 @@
 
 import polars as pl
 
-from neurontab.tables.schemas.keys import COUNT, NEURON_KEY, OFFSET, RANK, SITE, TOKEN
+from neurontab.tables.schemas.keys import (
+    COUNT,
+    NEURON_KEY,
+    OFFSET,
+    RANK,
+    SITE,
+    SOURCE,
+    TOKEN,
+)
 from neurontab.tables.table import Column, Table, at_least, one_of
 
 ACTIVATION_MOMENTS = Table(
@@ -80,7 +88,7 @@ POSITION_GROUPS = Table(
 SOURCE_GROUPS = Table(
     "source_groups",
     "Sum of every neuron's post in each source of text.",
-    keys=(*NEURON_KEY, Column("source", pl.String, "Source of the text.")),
+    keys=(*NEURON_KEY, SOURCE),
     values=(COUNT, Column("sum", pl.Float64, "Sum of post.", unit="activation"), ACTIVE),
 )
 

@@ -17,6 +17,7 @@ RANK = Column(
     "rank", pl.Int32, "1 is the strongest; of a sample, the first in the text.", check=at_least(1)
 )
 COUNT = Column("n", pl.Int64, "Counted positions.", unit="tokens", check=at_least(0))
+SOURCE = Column("source", pl.String, "Source of the text.")
 SITE = Column("site", pl.String, "pre or post.", check=one_of("pre", "post"))
 OFFSET = Column(
     "offset",

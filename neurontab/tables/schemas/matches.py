@@ -12,6 +12,7 @@ from neurontab.tables.schemas.keys import (
     OTHER_NEURON,
     PAPER,
     RANK,
+    SOURCE,
 )
 from neurontab.tables.table import Column, Table, at_least, between, one_of
 
@@ -48,6 +49,23 @@ MATCHES = Table(
         ),
         COUNT,
         Column(
+            "corr_se",
+            pl.Float32,
+            "Standard error of corr over documents, by a jackknife that leaves out one of about "
+            "50 groups of documents at a time; null with one group.",
+            "Busing et al. 1999, eq. 10",
+            nullable=True,
+            check=at_least(0),
+        ),
+        Column(
+            "min_source_corr",
+            pl.Float32,
+            "Correlation in the source of text where it is lowest; null where a neuron varies in "
+            "none.",
+            nullable=True,
+            check=between(-1, 1),
+        ),
+        Column(
             "certificate",
             pl.String,
             "How it is known that nothing better was missed.",
@@ -72,6 +90,56 @@ MATCHES = Table(
             nullable=True,
             check=between(-1, 1),
         ),
+    ),
+)
+
+MATCH_SOURCES = Table(
+    "match_sources",
+    "For every match its correlation within each source of text.",
+    keys=(*NEURON_KEY, OTHER_MODEL, RANK, SOURCE),
+    values=(
+        Column(
+            "corr",
+            pl.Float32,
+            "Pearson correlation of post over the source's counted positions, times `sign`; null "
+            "where a neuron does not vary.",
+            nullable=True,
+            check=between(-1, 1),
+        ),
+        COUNT,
+    ),
+)
+
+JACKKNIFE = Table(
+    "jackknife",
+    "For every best match its correlation without each group of documents, and held out.",
+    keys=(*NEURON_KEY, OTHER_MODEL),
+    values=(
+        Column(
+            "left_out",
+            pl.List(pl.Float32),
+            "Pearson correlation, times `sign`, over all counted positions but those of document "
+            "group 0, 1, 2, ...",
+        ),
+        Column(
+            "held_out_corr",
+            pl.Float32,
+            "Correlation, in one half of the document groups, of the match that is best of those "
+            "kept in the other half; mean of both ways.",
+            nullable=True,
+            check=between(-1, 1),
+        ),
+    ),
+)
+
+DOCUMENT_GROUPS = Table(
+    "document_groups",
+    "Groups of whole documents, each within one source, that are left out in turn.",
+    keys=(Column("document_group", pl.Int32, "Number of the group.", check=at_least(0)),),
+    values=(
+        SOURCE,
+        COUNT,
+        Column("n_documents", pl.Int64, "Documents in the group.", check=at_least(0)),
     ),
 )
 

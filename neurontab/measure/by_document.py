@@ -1,0 +1,215 @@
+"""What is known of matches group by group of documents: with each left out, and by source."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from neurontab.measure.columns import Columns
+from neurontab.measure.document_groups import DocumentGroups
+from neurontab.measure.family import Family
+from neurontab.measure.finals import Finals, GroupMoments, ListedSums
+from neurontab.measure.matching import Matching
+from neurontab.measure.pairs import inverse_root
+
+Units = Int[Tensor, " pair"]
+MOST_ALIKE = 2  # groups without which there is no spread
+ROUNDING = 1e-9  # of a squared mean, below which a variance is what rounding left
+
+
+@dataclass(frozen=True)
+class ByDocument:
+    """Sums by group of documents, of the pairs that some passes have listed."""
+
+    family: Family
+    documents: DocumentGroups
+    names: list[str]  # of sources
+    passes: Sequence[Finals]
+
+    def matches(self, model: str, other: str, matching: Matching) -> Columns:
+        """Columns `corr_se` and `min_source_corr` of table `matches`."""
+        pairs = matching.pairs(model, other)
+        sign = matching.signs(model, other)[:, None]
+        left_out = self.left_out(model, other, *pairs) * sign
+        whole = self._whole(model, other, *pairs)[:, 0] * sign[:, 0]
+        by_source = self.by_source(model, other, *pairs) * sign
+        least = torch.where(by_source.isnan(), torch.inf, by_source).amin(dim=1)
+        return {
+            "corr_se": _known(standard_error(whole, left_out, self._n(model))),
+            "min_source_corr": _known(torch.where(least < torch.inf, least, torch.nan)),
+        }
+
+    def groups(self) -> Columns:
+        """Table `document_groups`."""
+        n = next((each.n for finals in self.passes for each in finals.moments.values()), None)
+        size = len(self.documents)
+        return {
+            "document_group": np.arange(size, dtype=np.int32),
+            "source": np.array(self.names)[self.documents.source_of],
+            "n": n.numpy() if n is not None else np.zeros(size, np.int64),
+            "n_documents": self.documents.n_documents,
+        }
+
+    def sources(self, model: str, other: str, matching: Matching) -> Columns:
+        """Table `match_sources` without the names of models."""
+        unit, other_unit = matching.pairs(model, other)
+        corr = (
+            self.by_source(model, other, unit, other_unit) * matching.signs(model, other)[:, None]
+        )
+        n = self._n(model)
+        count = torch.zeros(corr.shape[1], dtype=torch.int64)
+        count.index_add_(0, torch.from_numpy(self.documents.source_of), n)
+        names = np.array(self.names)
+        return {
+            **self.family.located(model, unit.repeat_interleave(len(names))),
+            "rank": np.repeat(matching.ranks_of(model, other), len(names)),
+            "source": np.tile(names, len(unit)),
+            "corr": _known(corr.ravel()),
+            "n": np.tile(count.numpy(), len(unit)),
+        }
+
+    def jackknife(self, model: str, other: str, matching: Matching) -> Columns:
+        """Table `jackknife` without the names of models."""
+        unit, other_unit = matching.pairs(model, other)
+        sign = matching.signs(model, other)[:, None]
+        best = torch.from_numpy(matching.ranks_of(model, other)) == 1
+        left_out = self.left_out(model, other, unit[best], other_unit[best]) * sign[best]
+        if len(self.documents) < MOST_ALIKE:
+            left_out = left_out[:, :0]
+        return {
+            **self.family.located(model, unit[best]),
+            "left_out": left_out.float().numpy(),
+            "held_out_corr": _known(self._held_out(model, other, unit, other_unit, sign)),
+        }
+
+    def _held_out(
+        self,
+        model: str,
+        other: str,
+        unit: Units,
+        other_unit: Units,
+        sign: Float[Tensor, "pair 1"],
+    ) -> Float[Tensor, " row"]:
+        """Of each unit, the match chosen in one half, measured in the other; mean of both ways."""
+        halves = (self.halves(model, other, unit, other_unit) * sign).nan_to_num(nan=-2)
+        rows, row = unit.unique(return_inverse=True)
+        found = torch.zeros(len(rows), dtype=torch.float64)
+        for chosen, measured in (halves.T, halves.T.flip(0)):
+            best = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+            best.scatter_reduce_(0, row, chosen, "amax")
+            first = torch.full((len(rows),), len(row))
+            is_best = (chosen == best[row]).nonzero()[:, 0]
+            first.scatter_reduce_(0, row[is_best], is_best, "amin")
+            found += measured[first] / 2
+        empty = torch.zeros(len(rows)).index_add_(0, row, (halves < -1).any(dim=1).float())
+        return torch.where(empty > 0, torch.nan, found)
+
+    def left_out(
+        self, model: str, other: str, unit: Units, other_unit: Units
+    ) -> Float[Tensor, "pair group"]:
+        """Pearson correlation of pairs without each group of documents, in float64."""
+        everything_but_one = 1 - torch.eye(len(self.documents), dtype=torch.float64)
+        return self._corr(model, other, unit, other_unit, everything_but_one)
+
+    def by_source(
+        self, model: str, other: str, unit: Units, other_unit: Units
+    ) -> Float[Tensor, "pair source"]:
+        """Pearson correlation of pairs within each source; NaN where a neuron does not vary."""
+        sources = torch.from_numpy(self.documents.source_of)
+        of_source = torch.nn.functional.one_hot(sources, len(self.names)).T.double()
+        return self._corr(model, other, unit, other_unit, of_source)
+
+    def _whole(
+        self, model: str, other: str, unit: Units, other_unit: Units
+    ) -> Float[Tensor, "pair 1"]:
+        every = torch.ones(1, len(self.documents), dtype=torch.float64)
+        return self._corr(model, other, unit, other_unit, every)
+
+    def halves(
+        self, model: str, other: str, unit: Units, other_unit: Units
+    ) -> Float[Tensor, "pair half"]:
+        """Pearson correlation of pairs in every second group of documents, and in the others."""
+        second = (torch.arange(len(self.documents)) % 2).double()
+        return self._corr(model, other, unit, other_unit, torch.stack([1 - second, second]))
+
+    def _corr(
+        self,
+        model: str,
+        other: str,
+        unit: Units,
+        other_unit: Units,
+        parts: Float[Tensor, "part group"],
+    ) -> Float[Tensor, "pair part"]:
+        """Over parts of the documents, each the sum of some groups."""
+        swapped = list(self.family.layers).index(model) > list(self.family.layers).index(other)
+        if swapped:
+            model, other, unit, other_unit = other, model, other_unit, unit
+        if model == other:
+            unit, other_unit = torch.minimum(unit, other_unit), torch.maximum(unit, other_unit)
+        products = torch.full((len(unit), len(self.documents)), torch.nan, dtype=torch.float64)
+        for finals in self.passes:
+            if (model, other) in finals.listed:
+                found, place = self._places(finals.listed[model, other], other, unit, other_unit)
+                products[found] = finals.listed[model, other].products.cpu()[place]
+        n = (parts @ self._moments(model).n.double())[:, None]
+        (mean, variance), (other_mean, other_variance) = (
+            _moments(parts, self._moments(name), n) for name in (model, other)
+        )
+        covariance = (products @ parts.T).T / n - mean[:, unit] * other_mean[:, other_unit]
+        scale = inverse_root(variance)[:, unit] * inverse_root(other_variance)[:, other_unit]
+        return torch.where(scale > 0, covariance * scale, torch.nan).clamp(-1, 1).T
+
+    def _places(
+        self, sums: ListedSums, other: str, unit: Units, other_unit: Units
+    ) -> tuple[Units, Units]:
+        """Which pairs are among the listed, and where."""
+        width = len(self.family.eligible(other))
+        listed = sums.unit * width + sums.other_unit
+        key = unit * width + other_unit
+        place = torch.searchsorted(listed, key).clamp_max(len(listed) - 1)
+        found = (listed[place] == key).nonzero()[:, 0]
+        return found, place[found]
+
+    def _n(self, model: str) -> Int[Tensor, " group"]:
+        return self._moments(model).n
+
+    def _moments(self, model: str) -> GroupMoments:
+        return next(each.moments[model] for each in self.passes if model in each.moments)
+
+
+def standard_error(
+    whole: Float[Tensor, " pair"],
+    left_out: Float[Tensor, "pair group"],
+    n: Int[Tensor, " group"],
+) -> Float[Tensor, " pair"]:
+    """Of values over all documents, from those without each group; NaN with fewer than two groups.
+
+    The jackknife that leaves out groups of unequal size (Busing et al. 1999, eq. 8 and 10): with
+    h_g = n / n_g, pseudo-values p_g = h_g θ - (h_g - 1) θ_(g) and their weighted mean
+    θ_J = Σ_g (θ - (1 - 1/h_g) θ_(g)), the variance is 1/G Σ_g (p_g - θ_J)² / (h_g - 1).
+    """
+    known = n > 0
+    n, left_out = n[known].double(), left_out[:, known]
+    if len(n) < MOST_ALIKE:
+        return torch.full_like(whole, torch.nan)
+    h = n.sum() / n
+    pseudo = h * whole[:, None] - (h - 1) * left_out
+    centre = (pseudo / h).sum(dim=1, keepdim=True)
+    return ((pseudo - centre).square() / (h - 1)).mean(dim=1).sqrt()
+
+
+def _known(values: Float[Tensor, " row"]) -> npt.NDArray[np.generic]:
+    return np.ma.masked_invalid(values.float().numpy())
+
+
+def _moments(
+    parts: Float[Tensor, "part group"], sums: GroupMoments, n: Float[Tensor, "part 1"]
+) -> tuple[Float[Tensor, "part unit"], Float[Tensor, "part unit"]]:
+    """Shifted mean and variance over parts of the documents."""
+    mean = parts @ sums.sums.cpu() / n
+    variance = parts @ sums.squares.cpu() / n - mean.square()
+    return mean, torch.where(variance > ROUNDING * mean.square(), variance, 0.0)
