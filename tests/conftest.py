@@ -23,7 +23,7 @@ Built = Callable[..., Run]
 if "PYTEST_XDIST_WORKER" in os.environ:  # As many tests at once as cores: one thread for each.
     torch.set_num_threads(1)
     set_num_threads(1)
-    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+    os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests begin
 
 
 @pytest.fixture(scope="session", autouse=True)

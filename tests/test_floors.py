@@ -17,6 +17,7 @@ FLOORS = [
     {"commit"},
     {"run", "folder"},
     {"derive", "writing", "prepare"},
+    {"listing"},
     {"multiplying", "sketching"},
     {"comparing"},
     {"measuring"},
@@ -26,7 +27,8 @@ FLOORS = [
 HEAVY = {"torch", "transformers", "transformer_lens", "tokenizers", "numba", "scipy"}
 EXTRA = HEAVY | {"tomli_w", "psutil", "jaxtyping"}  # of `build`, as the light core has it not
 BUILDING = {
-    *("prepare", "passes", "multiplying", "sketching", "comparing", "measuring", "building"),
+    *("prepare", "passes", "listing", "multiplying", "sketching"),
+    *("comparing", "measuring", "building"),
 }
 FILES = sorted(
     path for top in ("neurontab", "cli", "queries") for path in (ROOT / top).rglob("*.py")

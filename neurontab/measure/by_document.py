@@ -39,18 +39,16 @@ class ByDocument:
         by_source = self.by_source(model, other, *pairs) * sign
         least = torch.where(by_source.isnan(), torch.inf, by_source).amin(dim=1)
         return {
-            "corr_se": _known(standard_error(whole, left_out, self._n(model))),
+            "corr_se": _known(standard_error(whole, left_out, torch.from_numpy(self.documents.n))),
             "min_source_corr": _known(torch.where(least < torch.inf, least, torch.nan)),
         }
 
     def groups(self) -> Columns:
         """Table `document_groups`."""
-        n = next((each.n for finals in self.passes for each in finals.moments.values()), None)
-        size = len(self.documents)
         return {
-            "document_group": np.arange(size, dtype=np.int32),
+            "document_group": np.arange(len(self.documents), dtype=np.int32),
             "source": np.array(self.names)[self.documents.source_of],
-            "n": n.numpy() if n is not None else np.zeros(size, np.int64),
+            "n": self.documents.n,
             "n_documents": self.documents.n_documents,
         }
 
@@ -60,7 +58,7 @@ class ByDocument:
         corr = (
             self.by_source(model, other, unit, other_unit) * matching.signs(model, other)[:, None]
         )
-        n = self._n(model)
+        n = torch.from_numpy(self.documents.n)
         count = torch.zeros(corr.shape[1], dtype=torch.int64)
         count.index_add_(0, torch.from_numpy(self.documents.source_of), n)
         names = np.array(self.names)
@@ -145,6 +143,8 @@ class ByDocument:
         parts: Float[Tensor, "part group"],
     ) -> Float[Tensor, "pair part"]:
         """Over parts of the documents, each the sum of some groups."""
+        if not len(unit):
+            return torch.zeros(0, len(parts), dtype=torch.float64)
         swapped = list(self.family.layers).index(model) > list(self.family.layers).index(other)
         if swapped:
             model, other, unit, other_unit = other, model, other_unit, unit
@@ -173,9 +173,6 @@ class ByDocument:
         place = torch.searchsorted(listed, key).clamp_max(len(listed) - 1)
         found = (listed[place] == key).nonzero()[:, 0]
         return found, place[found]
-
-    def _n(self, model: str) -> Int[Tensor, " group"]:
-        return self._moments(model).n
 
     def _moments(self, model: str) -> GroupMoments:
         return next(each.moments[model] for each in self.passes if model in each.moments)

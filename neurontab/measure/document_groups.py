@@ -19,6 +19,7 @@ class DocumentGroups:
 
     group_of: Int[Tensor, " document"]
     source_of: npt.NDArray[np.int64]  # [group]
+    n: npt.NDArray[np.int64]  # counted positions [group]
     n_documents: npt.NDArray[np.int64]  # [group]
 
     @classmethod
@@ -42,8 +43,10 @@ class DocumentGroups:
             turn = np.arange(len(mine)) % (2 * groups)
             group_of[order] = len(source_of) + np.minimum(turn, 2 * groups - 1 - turn)
             source_of += [int(number)] * groups
+        n = np.zeros(len(source_of), np.int64)
+        np.add.at(n, group_of, sizes)
         n_documents = np.bincount(group_of[sizes > 0], minlength=len(source_of))
-        return cls(torch.from_numpy(group_of), np.array(source_of), n_documents)
+        return cls(torch.from_numpy(group_of), np.array(source_of), n, n_documents)
 
     def __len__(self) -> int:
         return len(self.source_of)

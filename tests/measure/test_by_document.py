@@ -29,7 +29,8 @@ def groups() -> DocumentGroups:
         40 + torch.arange(N_DOCUMENTS) // 5 % 10,
     )
     source_of = np.array([0] * 40 + [1] * 10)
-    return DocumentGroups(group_of, source_of, np.bincount(group_of.numpy()))
+    n_documents = np.bincount(group_of.numpy())
+    return DocumentGroups(group_of, source_of, n_documents * LENGTH, n_documents)
 
 
 def summed(x: Tensor, y: Tensor) -> ByDocument:
@@ -149,3 +150,4 @@ def test_groups_are_whole_documents_of_one_source_and_of_like_size(tmp_path: Pat
         assert set(sources[(group == number) & counted].tolist()) == {of}
     sizes = np.bincount(group[counted])
     assert sizes.max() < 2.5 * sizes.min()
+    assert sizes.tolist() == found.n.tolist()
