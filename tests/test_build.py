@@ -32,6 +32,8 @@ from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 
 PAIRED = {
+    "match_sources",
+    "jackknife",
     "matches",
     "antimatches",
     "assignments",
