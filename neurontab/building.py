@@ -4,7 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import takewhile
@@ -20,6 +20,7 @@ from neurontab.manifest import (
     BUILD,
     Derivation,
     Manifest,
+    Matched,
     TokenFile,
     describe_files,
     describe_tables,
@@ -80,8 +81,8 @@ def build(
             with clock.stage("derived tables", len(queries), "tables") as stage:
                 how = derive(made, MEASURED, queries, {}, prepared.run_id, made)
                 stage.advance(len(queries))
-            about = describe(prepared, how, made, queries_folder, command, clock.seconds)
-            replace(about, matched=matched).write(made)
+            about = describe(prepared, matched, how, made, queries_folder, command, clock.seconds)
+            about.write(made)
             claim.refuse_if_gone()
             commit(folder, made)
             discard(folder)
@@ -90,6 +91,7 @@ def build(
 
 def describe(
     prepared: Prepared,
+    matched: Matched,
     how: dict[str, Derivation],
     made: Path,
     queries_folder: Path | None,
@@ -118,6 +120,7 @@ def describe(
         files=describe_files(made),
         queries=how,
         queries_folder=str(queries_folder.resolve()) if queries_folder else None,
+        matched=matched,
     )
 
 

@@ -1,6 +1,7 @@
 """Passes over the tokens for exact values of listed pairs, by group of documents."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import combinations
 
 import torch
@@ -30,21 +31,17 @@ def measure_listed(
 ) -> None:
     """One pass for exact values, from where it was left; `name` is that of its state."""
     text, config = prepared.corpus, prepared.config
-    first = passes.resume(name, finals.parts)
-    with progress.stage(shown, text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for following in sum_finals(
-            prepared.models,
-            text,
-            family,
-            finals,
-            documents,
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            first=first,
-            advance=stage.advance,
-        ):
-            passes.after(name, finals.parts, following)
+    steps = partial(
+        sum_finals,
+        prepared.models,
+        text,
+        family,
+        finals,
+        documents,
+        batch_tokens=config.batch_tokens,
+        block_tokens=config.block_tokens,
+    )
+    passes.over(text, name, finals.parts, steps, shown=shown, progress=progress)
     passes.finish(name, finals.parts, len(text.tokens))
 
 

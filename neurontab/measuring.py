@@ -1,6 +1,7 @@
 """The measuring half of a build: each model alone, then all together; both can be gone on with."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -74,13 +75,9 @@ def _surveyed(
         for number, layer in enumerate(layers)
         for part, each in layer.parts().items()
     }
-    first = passes.resume(name, parts)
-    with progress.stage(f"activations {model.name}", survey.corpus.n_counted, "tokens") as stage:
-        stage.advance(survey.corpus.counted_before(first))
-        for following in measure(
-            model, survey, layers, batch_tokens=batch_tokens, first=first, advance=stage.advance
-        ):
-            passes.after(name, parts, following)
+    steps = partial(measure, model, survey, layers, batch_tokens=batch_tokens)
+    shown = f"activations {model.name}"
+    passes.over(survey.corpus, name, parts, steps, shown=shown, progress=progress)
     with progress.stage(f"tables {model.name}", 2, "parts") as stage:
         write_survey(model, layers, survey, writer)
         stage.advance(1)

@@ -1,6 +1,7 @@
 """Matching exactly: products of all pairs of neurons, in as many passes as the memory needs."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
@@ -84,20 +85,16 @@ def _sum(
     progress: Progress,
 ) -> None:
     """One pass over the tokens, from where it was left; `name` is that of its state."""
-    text, config = prepared.corpus, prepared.config
+    config = prepared.config
     shifts = {place: family.facts(place).shift for pair in products for place in pair}
     parts = {f"{number}": pair for number, pair in enumerate(products.values())}
-    first = passes.resume(name, parts)
-    with progress.stage(shown, text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for following in sum_products(
-            prepared.models,
-            text,
-            shifts,
-            products,
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            first=first,
-            advance=stage.advance,
-        ):
-            passes.after(name, parts, following)
+    steps = partial(
+        sum_products,
+        prepared.models,
+        prepared.corpus,
+        shifts,
+        products,
+        batch_tokens=config.batch_tokens,
+        block_tokens=config.block_tokens,
+    )
+    passes.over(prepared.corpus, name, parts, steps, shown=shown, progress=progress)

@@ -81,8 +81,8 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
             kept=max(config.matching.k, config.matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             exported=config.activations,
-            mode=config.matching.mode,
         ),
+        mode=config.matching.mode,
         allowed=config.memory,
         device=device,
     )

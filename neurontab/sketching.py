@@ -6,6 +6,7 @@ settle are measured with all neurons, in further passes.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,9 +21,8 @@ from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import Matching
 from neurontab.measure.settling import Settling
-from neurontab.measure.sketch import Sketch
+from neurontab.measure.sketch import Sketch, sum_sketches
 from neurontab.measure.sketch_plan import SketchPlan
-from neurontab.measure.stream import Rows, batches, stream
 from neurontab.measure.sums import grouped
 from neurontab.measure.survey import Survey
 from neurontab.measure.tile import Pair, Place, Reader, place_pairs
@@ -100,25 +100,17 @@ def _sketch(
     progress: Progress,
 ) -> None:
     """The first pass, from where it was left."""
-    text = prepared.corpus
-    hashing = Hashing(plan.replicates, plan.buckets, prepared.config.seed)
+    steps = partial(
+        sum_sketches,
+        prepared.models,
+        prepared.corpus,
+        sketches,
+        survey.group_of,
+        Hashing(plan.replicates, plan.buckets, prepared.config.seed),
+        batch_tokens=prepared.config.batch_tokens,
+    )
     parts = {str(number): sketch for number, sketch in enumerate(sketches.values())}
-    first = passes.resume(name, parts)
-    with progress.stage(SKETCHES, text.n_counted, "tokens") as stage:
-        stage.advance(text.counted_before(first))
-        for batch in batches(text, prepared.config.batch_tokens, first):
-            rows = batch.counted_rows
-            groups = survey.group_of[batch.tokens.ravel()[rows]]
-            buckets, signs = hashing.bucket_and_sign(rows + batch.first_place)
-            for model in prepared.models:
-
-                def add(layer: int, pre: Rows, post: Rows) -> None:
-                    sketch = sketches[Place(model.name, layer)]  # noqa: B023 - used at once
-                    sketch.add(post, rows, groups, buckets, signs)  # noqa: B023
-
-                stream(model, batch, add)
-            stage.advance(batch.n_counted)
-            passes.after(name, parts, batch.first + len(batch.tokens))
+    passes.over(prepared.corpus, name, parts, steps, shown=SKETCHES, progress=progress)
 
 
 def _estimate(

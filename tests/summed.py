@@ -17,6 +17,7 @@ from neurontab.measure.tile import Place, place_pairs
 from neurontab.measure.token_share import TokenMeans
 
 N = 4_000
+BLOCK = 500  # tokens: products of few neurons are summed one after the other on some processors
 CPU = torch.device("cpu")
 WIDTHS = {"a": [5, 7], "b": [6, 8, 4]}
 
@@ -49,7 +50,8 @@ def summed(
     for place, other in place_pairs({model: len(each) for model, each in widths.items()}):
         x, y = activations[place] - shift[place], activations[other] - shift[other]
         sums[place, other] = PairSums(x.shape[1], y.shape[1], CPU)
-        sums[place, other].add(x, y)
+        for block, other_block in zip(x.split(BLOCK), y.split(BLOCK), strict=True):
+            sums[place, other].add(block, other_block)
     layers: dict[str, list[LayerFacts]] = {model: [] for model in widths}
     for place, values in activations.items():
         exact = values.double()

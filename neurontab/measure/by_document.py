@@ -22,6 +22,19 @@ ROUNDING = 1e-9  # of a squared mean, below which a variance is what rounding le
 
 
 @dataclass(frozen=True)
+class Divided:
+    """Pearson correlations of pairs over parts of the documents, in float64.
+
+    NaN where a neuron does not vary in a part.
+    """
+
+    whole: Float[Tensor, " pair"]
+    left_out: Float[Tensor, "pair group"]  # without each group of documents
+    by_source: Float[Tensor, "pair source"]
+    halves: Float[Tensor, "pair half"]  # in every second group of documents, and in the others
+
+
+@dataclass(frozen=True)
 class ByDocument:
     """Sums by group of documents, of the pairs that some passes have listed."""
 
@@ -30,18 +43,37 @@ class ByDocument:
     names: list[str]  # of sources
     passes: Sequence[Finals]
 
-    def matches(self, model: str, other: str, matching: Matching) -> Columns:
-        """Columns `corr_se` and `min_source_corr` of table `matches`."""
-        pairs = matching.pairs(model, other)
-        sign = matching.signs(model, other)[:, None]
-        left_out = self.left_out(model, other, *pairs) * sign
-        whole = self._whole(model, other, *pairs)[:, 0] * sign[:, 0]
-        by_source = self.by_source(model, other, *pairs) * sign
-        least = torch.where(by_source.isnan(), torch.inf, by_source).amin(dim=1)
-        return {
-            "corr_se": _known(standard_error(whole, left_out, torch.from_numpy(self.documents.n))),
-            "min_source_corr": _known(torch.where(least < torch.inf, least, torch.nan)),
-        }
+    def tables(
+        self, model: str, other: str, matching: Matching
+    ) -> tuple[Columns, Columns, Columns]:
+        """Of the matches from one model to another, without the models' names: columns `corr_se`
+        and `min_source_corr` of `matches`; `match_sources`; `jackknife`.
+        """
+        unit, other_unit = matching.pairs(model, other)
+        rank = matching.ranks_of(model, other)
+        found = self.divided(model, other, unit, other_unit, matching.signs(model, other))
+        least = torch.where(found.by_source.isnan(), torch.inf, found.by_source).amin(dim=1)
+        error = standard_error(found.whole, found.left_out, torch.from_numpy(self.documents.n))
+        best = torch.from_numpy(rank == 1)
+        some = len(self.documents) if len(self.documents) >= MOST_ALIKE else 0
+        return (
+            {
+                "corr_se": _known(error),
+                "min_source_corr": _known(torch.where(least < torch.inf, least, torch.nan)),
+            },
+            {
+                **self.family.located(model, unit.repeat_interleave(len(self.names))),
+                "rank": np.repeat(rank, len(self.names)),
+                "source": np.tile(np.array(self.names), len(unit)),
+                "corr": _known(found.by_source.ravel()),
+                "n": np.tile(self._n_of_sources(), len(unit)),
+            },
+            {
+                **self.family.located(model, unit[best]),
+                "left_out": found.left_out[best, :some].float().numpy(),
+                "held_out_corr": _known(_held_out(unit, found.halves)),
+            },
+        )
 
     def groups(self) -> Columns:
         """Table `document_groups`."""
@@ -52,87 +84,29 @@ class ByDocument:
             "n_documents": self.documents.n_documents,
         }
 
-    def sources(self, model: str, other: str, matching: Matching) -> Columns:
-        """Table `match_sources` without the names of models."""
-        unit, other_unit = matching.pairs(model, other)
-        corr = (
-            self.by_source(model, other, unit, other_unit) * matching.signs(model, other)[:, None]
-        )
-        n = torch.from_numpy(self.documents.n)
-        count = torch.zeros(corr.shape[1], dtype=torch.int64)
-        count.index_add_(0, torch.from_numpy(self.documents.source_of), n)
-        names = np.array(self.names)
-        return {
-            **self.family.located(model, unit.repeat_interleave(len(names))),
-            "rank": np.repeat(matching.ranks_of(model, other), len(names)),
-            "source": np.tile(names, len(unit)),
-            "corr": _known(corr.ravel()),
-            "n": np.tile(count.numpy(), len(unit)),
-        }
-
-    def jackknife(self, model: str, other: str, matching: Matching) -> Columns:
-        """Table `jackknife` without the names of models."""
-        unit, other_unit = matching.pairs(model, other)
-        sign = matching.signs(model, other)[:, None]
-        best = torch.from_numpy(matching.ranks_of(model, other)) == 1
-        left_out = self.left_out(model, other, unit[best], other_unit[best]) * sign[best]
-        if len(self.documents) < MOST_ALIKE:
-            left_out = left_out[:, :0]
-        return {
-            **self.family.located(model, unit[best]),
-            "left_out": left_out.float().numpy(),
-            "held_out_corr": _known(self._held_out(model, other, unit, other_unit, sign)),
-        }
-
-    def _held_out(
+    def divided(
         self,
         model: str,
         other: str,
         unit: Units,
         other_unit: Units,
-        sign: Float[Tensor, "pair 1"],
-    ) -> Float[Tensor, " row"]:
-        """Of each unit, the match chosen in one half, measured in the other; mean of both ways."""
-        halves = (self.halves(model, other, unit, other_unit) * sign).nan_to_num(nan=-2)
-        rows, row = unit.unique(return_inverse=True)
-        found = torch.zeros(len(rows), dtype=torch.float64)
-        for chosen, measured in (halves.T, halves.T.flip(0)):
-            best = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
-            best.scatter_reduce_(0, row, chosen, "amax")
-            first = torch.full((len(rows),), len(row))
-            is_best = (chosen == best[row]).nonzero()[:, 0]
-            first.scatter_reduce_(0, row[is_best], is_best, "amin")
-            found += measured[first] / 2
-        empty = torch.zeros(len(rows)).index_add_(0, row, (halves < -1).any(dim=1).float())
-        return torch.where(empty > 0, torch.nan, found)
-
-    def left_out(
-        self, model: str, other: str, unit: Units, other_unit: Units
-    ) -> Float[Tensor, "pair group"]:
-        """Pearson correlation of pairs without each group of documents, in float64."""
-        everything_but_one = 1 - torch.eye(len(self.documents), dtype=torch.float64)
-        return self._corr(model, other, unit, other_unit, everything_but_one)
-
-    def by_source(
-        self, model: str, other: str, unit: Units, other_unit: Units
-    ) -> Float[Tensor, "pair source"]:
-        """Pearson correlation of pairs within each source; NaN where a neuron does not vary."""
-        sources = torch.from_numpy(self.documents.source_of)
-        of_source = torch.nn.functional.one_hot(sources, len(self.names)).T.double()
-        return self._corr(model, other, unit, other_unit, of_source)
-
-    def _whole(
-        self, model: str, other: str, unit: Units, other_unit: Units
-    ) -> Float[Tensor, "pair 1"]:
-        every = torch.ones(1, len(self.documents), dtype=torch.float64)
-        return self._corr(model, other, unit, other_unit, every)
-
-    def halves(
-        self, model: str, other: str, unit: Units, other_unit: Units
-    ) -> Float[Tensor, "pair half"]:
-        """Pearson correlation of pairs in every second group of documents, and in the others."""
-        second = (torch.arange(len(self.documents)) % 2).double()
-        return self._corr(model, other, unit, other_unit, torch.stack([1 - second, second]))
+        sign: Float[Tensor, " pair"],
+    ) -> Divided:
+        """Correlations of pairs of two models, times a sign, over parts of the documents."""
+        groups = len(self.documents)
+        second = (torch.arange(groups) % 2).double()
+        of_source = torch.nn.functional.one_hot(
+            torch.from_numpy(self.documents.source_of), len(self.names)
+        )
+        parts = [
+            torch.ones(1, groups, dtype=torch.float64),
+            1 - torch.eye(groups, dtype=torch.float64),
+            of_source.T.double(),
+            torch.stack([1 - second, second]),
+        ]
+        corr = self._corr(model, other, unit, other_unit, torch.cat(parts)) * sign[:, None]
+        whole, left_out, by_source, halves = corr.split(list(map(len, parts)), dim=1)
+        return Divided(whole[:, 0], left_out, by_source, halves)
 
     def _corr(
         self,
@@ -145,11 +119,9 @@ class ByDocument:
         """Over parts of the documents, each the sum of some groups."""
         if not len(unit):
             return torch.zeros(0, len(parts), dtype=torch.float64)
-        swapped = list(self.family.layers).index(model) > list(self.family.layers).index(other)
-        if swapped:
+        names = list(self.family.layers)
+        if names.index(model) > names.index(other):
             model, other, unit, other_unit = other, model, other_unit, unit
-        if model == other:
-            unit, other_unit = torch.minimum(unit, other_unit), torch.maximum(unit, other_unit)
         products = torch.full((len(unit), len(self.documents)), torch.nan, dtype=torch.float64)
         for finals in self.passes:
             if (model, other) in finals.listed:
@@ -162,6 +134,11 @@ class ByDocument:
         covariance = (products @ parts.T).T / n - mean[:, unit] * other_mean[:, other_unit]
         scale = inverse_root(variance)[:, unit] * inverse_root(other_variance)[:, other_unit]
         return torch.where(scale > 0, covariance * scale, torch.nan).clamp(-1, 1).T
+
+    def _n_of_sources(self) -> npt.NDArray[np.int64]:
+        n = np.zeros(len(self.names), np.int64)
+        np.add.at(n, self.documents.source_of, self.documents.n)
+        return n
 
     def _places(
         self, sums: ListedSums, other: str, unit: Units, other_unit: Units
@@ -197,6 +174,22 @@ def standard_error(
     pseudo = h * whole[:, None] - (h - 1) * left_out
     centre = (pseudo / h).sum(dim=1, keepdim=True)
     return ((pseudo - centre).square() / (h - 1)).mean(dim=1).sqrt()
+
+
+def _held_out(unit: Units, halves: Float[Tensor, "pair half"]) -> Float[Tensor, " row"]:
+    """Of each unit, the match chosen in one half, measured in the other; mean of both ways."""
+    halves = halves.nan_to_num(nan=-2)
+    rows, row = unit.unique(return_inverse=True)
+    found = torch.zeros(len(rows), dtype=torch.float64)
+    for chosen, measured in (halves.T, halves.T.flip(0)):
+        best = torch.full((len(rows),), -torch.inf, dtype=torch.float64)
+        best.scatter_reduce_(0, row, chosen, "amax")
+        first = torch.full((len(rows),), len(row))
+        is_best = (chosen == best[row]).nonzero()[:, 0]
+        first.scatter_reduce_(0, row[is_best], is_best, "amin")
+        found += measured[first] / 2
+    empty = torch.zeros(len(rows)).index_add_(0, row, (halves < -1).any(dim=1).float())
+    return torch.where(empty > 0, torch.nan, found)
 
 
 def _known(values: Float[Tensor, " row"]) -> npt.NDArray[np.generic]:

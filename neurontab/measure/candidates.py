@@ -18,11 +18,11 @@ from neurontab.measure.best import NONE, Best
 from neurontab.measure.bounds import Bounds
 from neurontab.measure.family import Family
 from neurontab.measure.matching import HIGHEST, LOWEST, Ranks
+from neurontab.measure.sketch_plan import FEW
 from neurontab.measure.tile import Pair, Place
 
 LIKELY, SURE = "likely", "sure"
 AT_ONCE = 2_048  # rows whose lists are compared together
-FEW = 32  # kept where it is only asked whether bounds are sure
 MARGIN = 1 / 3  # of the way from an estimate to its bound, by which a final value may fall short
 
 
@@ -99,7 +99,7 @@ class Candidates:
         return torch.maximum(others, value[:, -1]) < least
 
     def _read(self, place: Place, other: Place, bounds: Bounds) -> None:
-        may = torch.outer(self._family.facts(place).eligible, self._family.facts(other).eligible)
+        may = self._family.may(place, other)
         if place == other:
             may.fill_diagonal_(False)
         first = self._family.first(place), self._family.first(other)

@@ -35,5 +35,5 @@ class Estimated:
             other,
             corr * torch.outer(deviation, other_deviation),
             corr * torch.outer(deviation > 0, other_deviation > 0),
-            torch.outer(one.eligible, two.eligible),
+            self.family.may(place, other),
         )

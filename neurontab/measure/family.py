@@ -46,6 +46,10 @@ class Family:
         """One layer's facts."""
         return self.layers[place.model][place.layer]
 
+    def may(self, place: Place, other: Place) -> Bool[Tensor, "neuron other"]:
+        """Which pairs of neurons of two layers may be matched."""
+        return torch.outer(self.facts(place).eligible, self.facts(other).eligible)
+
     def means(self, place: Place) -> Float[Tensor, "neuron token"]:
         """The rows of a layer in its model's token means."""
         first = self.first(place)
@@ -63,7 +67,7 @@ class Family:
             other,
             covariance,
             correlation(covariance, one.variance, two.variance),
-            torch.outer(one.eligible, two.eligible),
+            self.may(place, other),
         )
 
     def first(self, place: Place) -> int:

@@ -167,8 +167,9 @@ def sum_finals(
             documents.group_of[batch.documents.ravel()[batch.counted_rows].long()]
             for batch in block
         ]
+        layout = Layout.of(groups)
         for each in turned.values():
-            each.begin(Layout.of(groups))
+            each.begin(layout)
         for model in models:
             if model.name in wanted:
                 _turn(model, block, family, turned[model.name])

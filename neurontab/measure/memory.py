@@ -9,7 +9,6 @@ import torch
 from neurontab.loops import KEPT, WINDOW
 from neurontab.measure.document_groups import GROUPS
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import Mode
 from neurontab.measure.sums import SUM_BYTES, grouped
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 from neurontab.measure.tile import place_pairs
@@ -33,7 +32,6 @@ class Needs:
     draws: int
     kept: int
     types: int
-    mode: Mode
     exported: int  # positions with all activations
 
 

@@ -12,7 +12,7 @@ import torch
 from neurontab.errors import RunError
 from neurontab.measure.memory import Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import Extent, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import Extent, Mode, SketchPlan, sketch_plan
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
@@ -81,6 +81,7 @@ def plan(
     tokens: int,
     needs: Needs,
     *,
+    mode: Mode,
     allowed: int | None,
     device: torch.device,
 ) -> Plan:
@@ -96,7 +97,7 @@ def plan(
     extent = Extent(tokens, total, len(models), products, needs.types)
     once = run_flop / RUN_EFFICIENCY
     exact_flop = 2 * products * tokens + (place.passes - 2) * once
-    sketch = sketch_plan(needs.mode, extent, place.room, exact_flop)
+    sketch = sketch_plan(mode, extent, place.room, exact_flop)
     match_flop = (sketch.flop if sketch else 2 * products * tokens) + needs.draws * rotations
     passes = 2 if sketch else place.passes
     needed = max(place.together + sketch.size, place.alone) if sketch else place.needed

@@ -30,12 +30,11 @@ class Settling:
         self._family, self._candidates, self._matching = family, candidates, matching
         self._groups = groups
         self._chosen = {side: candidates.chosen(*side) for side in candidates.sides()}
-        self._open: dict[Models, Bool[Tensor, " row"]] = {}  # to be measured with all units
-        self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # these, and those that were
+        self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # measured with all units, or to be
         for (model, other, _), each in self._chosen.items():
             none = torch.zeros_like(each.dense)
             self._whole[model, other] = self._whole.get((model, other), none) | each.dense
-        self._open = {models: rows.clone() for models, rows in self._whole.items()}
+        self._open = {models: rows.clone() for models, rows in self._whole.items()}  # still to be
         self.n_further = 0  # rows that the chosen pairs did not settle
 
     def passes(self, room: int) -> Iterator[Finals]:

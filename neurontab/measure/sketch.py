@@ -8,6 +8,7 @@ whose signs are independent (a count sketch: Charikar et al. 2002; Pham and Pagh
 neurons answer to at the same position always meets, so nothing rare is missed.
 """
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -16,6 +17,10 @@ from torch import Tensor
 
 from neurontab import loops
 from neurontab.measure.accumulator import Accumulator, Join
+from neurontab.measure.corpus import Corpus
+from neurontab.measure.hashing import Hashing
+from neurontab.measure.stream import Rows, Runs, batches, stream
+from neurontab.measure.tile import Place
 
 
 class Sketch(Accumulator):
@@ -63,3 +68,33 @@ class Sketch(Accumulator):
         within = values - self.means[groups.to(device)]
         for sums, bucket, sign in zip(self.sums, buckets.to(device), signs.to(device), strict=True):
             sums.index_add_(0, bucket, within * sign[:, None])
+
+
+def sum_sketches(
+    models: Sequence[Runs],
+    corpus: Corpus,
+    sketches: Mapping[Place, Sketch],
+    group_of: Int[Tensor, " token"],
+    hashing: Hashing,
+    *,
+    batch_tokens: int,
+    first: int,
+    advance: Callable[[float], None],
+) -> Iterator[int]:
+    """Adds the corpus to the sketches from a sequence on; yields the next after each batch.
+
+    `group_of` is the group of every token id; `advance` is told of tokens.
+    """
+    for batch in batches(corpus, batch_tokens, first):
+        rows = batch.counted_rows
+        groups = group_of[batch.tokens.ravel()[rows]]
+        buckets, signs = hashing.bucket_and_sign(rows + batch.first_place)
+        for model in models:
+
+            def add(layer: int, pre: Rows, post: Rows) -> None:
+                sketch = sketches[Place(model.name, layer)]  # noqa: B023 - used at once
+                sketch.add(post, rows, groups, buckets, signs)  # noqa: B023
+
+            stream(model, batch, add)
+        advance(batch.n_counted)
+        yield batch.first + len(batch.tokens)

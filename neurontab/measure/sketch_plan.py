@@ -13,7 +13,8 @@ TOKENS_A_BUCKET = 300  # of one replicate
 FEWEST, MOST = 512, 8_192  # buckets of a replicate that are worth it
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
 CHOSEN = 30  # of them that are measured, about
-CANDIDATE_BYTES = 16 * (2 * LISTED + 35)  # a neuron and other model: lists of three kinds
+FEW = 32  # of them where it is only asked whether bounds are sure
+CANDIDATE_BYTES = 16 * (2 * (LISTED + 1) + FEW + 1)  # a neuron and other model: three lists
 
 ADD_FLOP = 30  # of a matrix product take as long as one addition to a sketch
 LISTED_FLOP = 8  # as one of a listed pair

@@ -29,12 +29,11 @@ def write_matches(
     """
     for pair in combinations(models, 2):
         for ordered, assigned in zip((pair, pair[::-1]), matching.assignments(*pair), strict=True):
-            found = matching.matches(*ordered) | by_document.matches(*ordered, matching)
+            errors, by_source, jackknife = by_document.tables(*ordered, matching)
+            found = matching.matches(*ordered) | errors
             _write_pair(writer, matches.MATCHES, ordered, found)
-            by_source = by_document.sources(*ordered, matching)
             _write_pair(writer, matches.MATCH_SOURCES, ordered, by_source)
-            left_out = by_document.jackknife(*ordered, matching)
-            _write_pair(writer, matches.JACKKNIFE, ordered, left_out)
+            _write_pair(writer, matches.JACKKNIFE, ordered, jackknife)
             _write_pair(writer, matches.ANTIMATCHES, ordered, matching.antimatches(*ordered))
             _write_pair(writer, matches.ASSIGNMENTS, ordered, assigned)
             _write_pair(writer, matches.LAYER_SIMILARITY, ordered, similarity.columns(*ordered))

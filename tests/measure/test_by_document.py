@@ -89,9 +89,8 @@ def test_parts_of_the_documents_are_subsets_of_the_data() -> None:
         return float(np.corrcoef(3 + x[rows, unit].double(), 5 - 2 * y[rows, unit].double())[0, 1])
 
     for model, other in (("a", "b"), ("b", "a")):
-        left_out = found.left_out(model, other, units, units)
-        by_source = found.by_source(model, other, units, units)
-        halves = found.halves(model, other, units, units)
+        divided = found.divided(model, other, units, units, torch.ones(4).double())
+        left_out, by_source, halves = divided.left_out, divided.by_source, divided.halves
         for unit in range(4):
             for number in (0, 7, 49):
                 expected = corr(group != number, unit)
@@ -107,7 +106,7 @@ def test_the_95_percent_interval_covers_the_truth_as_often_as_it_says() -> None:
     x, y = drawn(2_000, seed=1)
     found = summed(x, y)
     units = torch.arange(2_000)
-    left_out = found.left_out("a", "b", units, units)
+    left_out = found.divided("a", "b", units, units, torch.ones(2_000).double()).left_out
     whole = (x * y).mean(dim=0).double() - x.double().mean(dim=0) * y.double().mean(dim=0)
     whole /= x.double().std(dim=0, correction=0) * y.double().std(dim=0, correction=0)
     n = torch.bincount(found.documents.group_of[DOCUMENT], minlength=GROUPS)
