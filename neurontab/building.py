@@ -66,6 +66,7 @@ def build(
     refuse_if_read_from(folder, config)
     with claimed(folder, prepared.fingerprint, fresh=fresh) as claim:
         if not claim.finished:
+            prepared = prepared.going_on(claim.plan)
             on_plan(prepared.plan)
             prepared.plan.refuse_if_too_large(folder, written=size_of(folder / BUILD))
             try:

@@ -34,6 +34,7 @@ class Claim:
     """A folder held for one build."""
 
     finished: bool  # whether the same build is already done there
+    plan: Mapping[str, Any]  # that of the same build, under way there; empty without one
     refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away meanwhile
 
 
@@ -48,12 +49,13 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
     with locked(folder) as refuse_if_gone:
         settle_held(folder)
         _refuse_unlisted(folder)
-        finished, under_way = _finished(folder), _under_way(folder)
+        finished, (under_way, planned) = _finished(folder), _under_way(folder)
         if not fresh:
             _refuse_other(folder, under_way if finished is None else finished, fingerprint)
         if under_way != fingerprint:
             discard(folder)
-        yield Claim(finished == fingerprint and not fresh, refuse_if_gone)
+            planned = {}
+        yield Claim(finished == fingerprint and not fresh, planned, refuse_if_gone)
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> Path:
@@ -140,13 +142,14 @@ def _finished(folder: Path) -> dict[str, str] | None:
     return manifest.read(folder).fingerprint if there else None
 
 
-def _under_way(folder: Path) -> dict[str, str] | None:
-    """The fingerprint of the unfinished build in a folder; None when there is none."""
+def _under_way(folder: Path) -> tuple[dict[str, str] | None, Mapping[str, Any]]:
+    """Fingerprint and plan of the unfinished build in a folder; None and nothing without one."""
     try:
-        found = tomllib.loads((folder / BUILD / CONFIG).read_text("utf-8"))["fingerprint"]
-        return {str(name): str(value) for name, value in found.items()}
+        found = tomllib.loads((folder / BUILD / CONFIG).read_text("utf-8"))
+        fingerprint = {str(name): str(value) for name, value in found["fingerprint"].items()}
+        return fingerprint, dict(found["plan"])
     except (OSError, ValueError, KeyError, AttributeError, RecursionError):
-        return None
+        return None, {}
 
 
 def _refuse_other(

@@ -1,6 +1,7 @@
 """Before anything is measured: the models are loaded, the text is tokens, the plan is known."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, Bui
 from neurontab.errors import ConfigError, ModelError
 from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
+from neurontab.measure.calibration import calibrated
 from neurontab.measure.corpus import Corpus
-from neurontab.measure.memory import Needs
+from neurontab.measure.memory import Needs, free_memory
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
 from neurontab.measure.sequences import CorpusPlan
+from neurontab.measure.sketch_plan import SketchPlan
 from neurontab.measure.sources import parse_sources
 from neurontab.measure.vocabulary import newline_ids, shared_digest
 from neurontab.progress import Progress
 from neurontab.tables.store import SCHEMA_VERSION
+
+CALIBRATED = 1_024  # tokens on which the speed of a model is measured
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,14 @@ class Prepared:
             "fingerprint": self.fingerprint,
         }
 
+    def going_on(self, begun: Mapping[str, Any]) -> "Prepared":
+        """The same with the sketches of a plan that `config.toml` holds, where they fit."""
+        if "sketch" not in begun:
+            return self
+        sketch = SketchPlan(**begun["sketch"])
+        again = _plan(self.config, self.models, self.corpus, self.device, sketch)
+        return replace(self, plan=again) if again.memory <= again.budget else self
+
 
 def prepare(config: BuildConfig, progress: Progress) -> Prepared:
     """Loads and checks what a config names.
@@ -70,22 +83,6 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
     text = corpus_plan(config, models)
     digest = corpus.digest_of(text, models[0].tokenizer)
     tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
-    planned = plan(
-        [model.facts for model in models],
-        tokens.n_counted,
-        Needs(
-            batch_tokens=config.batch_tokens,
-            block_tokens=config.block_tokens,
-            context=text.context,
-            draws=config.matching.draws,
-            kept=max(config.matching.k, config.matching.twins),
-            types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
-            exported=config.activations,
-        ),
-        mode=config.matching.mode,
-        allowed=config.memory,
-        device=device,
-    )
     identities = {f"model {model.name}": model.identity for model in models}
     fingerprint = fingerprint_of(
         config,
@@ -94,7 +91,36 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
         corpus=digest,
         schema=str(SCHEMA_VERSION),
     )
+    planned = _plan(config, models, tokens, device, None)
     return Prepared(config, device, models, tokenizer_digest, tokens, planned, fingerprint)
+
+
+def _plan(
+    config: BuildConfig,
+    models: list[LanguageModel],
+    tokens: Corpus,
+    device: torch.device,
+    begun: SketchPlan | None,
+) -> Plan:
+    context = tokens.tokens.shape[1]
+    return plan(
+        [model.facts for model in models],
+        tokens.n_counted,
+        Needs(
+            batch_tokens=config.batch_tokens,
+            block_tokens=config.block_tokens,
+            context=context,
+            draws=config.matching.draws,
+            kept=max(config.matching.k, config.matching.twins),
+            types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
+            exported=config.activations,
+        ),
+        mode=config.matching.mode,
+        allowed=config.memory,
+        free=free_memory(device),
+        speed=calibrated(models[0], tokens.batch(0, max(1, CALIBRATED // context))),
+        begun=begun,
+    )
 
 
 def corpus_plan(config: BuildConfig, models: list[LanguageModel]) -> CorpusPlan:

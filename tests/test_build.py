@@ -215,7 +215,7 @@ def test_settings_that_do_not_fit_the_models_are_refused(tmp_path: Path, text: P
 def test_a_build_too_large_for_the_machine_is_refused_before_it_begins(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("neurontab.measure.memory.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("neurontab.prepare.free_memory", lambda device: 10**6)
     folder = tiny.save(tiny.model(0), tmp_path / "a")
     settings = resolve(models=[str(folder)], corpus=[str(text)], tokens="all")
     with pytest.raises(RunError, match=r"needs about .* GiB of memory"):

@@ -64,7 +64,7 @@ def test_a_fresh_build_that_is_refused_leaves_the_old_run(
 ) -> None:
     run = built(text, a=tiny.model(0))
     before = snapshot(run.folder)
-    monkeypatch.setattr("neurontab.measure.memory.free_memory", lambda device: 10**6)
+    monkeypatch.setattr("neurontab.prepare.free_memory", lambda device: 10**6)
     with pytest.raises(RunError, match="of memory"):
         built(text, fresh=True, a=tiny.model(1))
     assert snapshot(run.folder) == before

@@ -64,6 +64,20 @@ def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_pa
     assert parts.matched == whole.matched
 
 
+def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> None:
+    text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
+    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    with pytest.raises(StoppedError):
+        build(settings, tmp_path / "run", stop=lambda: True)
+    config = tmp_path / "run" / "state" / "build" / "config.toml"
+    begun = config.read_text("utf-8")
+    assert "buckets = 39\n" in begun
+    config.write_text(begun.replace("buckets = 39\n", "buckets = 20\n"), "utf-8")
+    matched = build(settings, tmp_path / "run").manifest.matched
+    assert matched is not None
+    assert matched.sketch_rows == 10 * 20
+
+
 def test_a_build_says_how_its_matches_are_known(runs: tuple[Run, Run]) -> None:
     exact, sketch = (run.manifest.matched for run in runs)
     rows = runs[0].scan("matches").filter(rank=1).collect().height

@@ -39,7 +39,8 @@ class Needs:
 class Memory:
     """Bytes: what is needed, what may be used, and what of that is left for products.
 
-    `alone` is needed while one model is measured, `together` without any products.
+    `alone` is needed while one model is measured, `together` without any products; `places` are
+    parts of these by what they are for.
     """
 
     needed: int
@@ -49,15 +50,13 @@ class Memory:
     room: int
     passes: int
     largest_pass: int
+    places: dict[str, int]
 
 
-def memory(
-    models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, device: torch.device
-) -> Memory:
+def memory(models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, free: int) -> Memory:
     """The memory of a build; of what is free, all that is `allowed`, or else most."""
     base = _base(models, needs)
     together = _together(models, needs)
-    free = free_memory(device)
     budget = min(allowed, free) if allowed else int(FREE_SHARE * free)
     room = budget - base - together
     d_mlp = {facts.model: facts.d_mlp for facts in models}
@@ -67,15 +66,16 @@ def memory(
         sum(SUM_BYTES * widths[place] * widths[other] for place, other in group)
         for group in grouped(pairs, widths, room)
     ]
-    alone = base + _alone(models, needs)
+    alone = _alone(models, needs)
     return Memory(
-        needed=max(alone, base + together + max(sizes)),
-        alone=alone,
+        needed=base + max(alone, together + max(sizes)),
+        alone=base + alone,
         together=base + together,
         budget=budget,
         room=room,
         passes=len(sizes),
         largest_pass=max(sizes),
+        places={"program and models": base, "one model alone": alone, "blocks and tiles": together},
     )
 
 

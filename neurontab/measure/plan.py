@@ -1,63 +1,60 @@
 """What a build will cost, before it runs: numbers of things, FLOP, memory, disk, time."""
 
 import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-import torch
-
 from neurontab.errors import RunError
-from neurontab.measure.memory import Needs, memory, weights_of
+from neurontab.measure.memory import Memory, Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import Extent, Mode, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import Mode, SketchPlan, sketch_plan
+from neurontab.measure.stages import Extent, Speed, Stages, alone, by_sketches, exactly
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
-RUN_EFFICIENCY = 0.25  # of a matrix product's speed, that running a small model reaches
-ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
+
+STATES = 2  # of a pass on disk at once: the next is whole before the last one goes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a build; bytes and FLOP are estimates from its shapes."""
+    """The size of a build; bytes, FLOP and seconds are estimates from its shapes."""
 
     neurons: dict[str, int]
     pairs: int
     tokens: int
-    run_flop: float
-    match_flop: float
+    stages: Stages
     passes: int  # over the tokens in which neurons are matched, if nothing is left open
-    room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
     sketch: SketchPlan | None  # None: exact
-    memory: int
+    places: dict[str, int]  # bytes in memory by what they are for
+    room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
+    memory: int  # bytes at most at once
     budget: int  # bytes that may be used
     disk: int
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """All stages together."""
+        return sum(stage.seconds for stage in self.stages.values())
 
     def lines(self) -> list[str]:
         """The plan as a person reads it."""
         each = ", ".join(f"{name} {n:,}" for name, n in self.neurons.items())
+        flop = ", ".join(f"{name} {s.flop:.1e}" for name, s in self.stages.items() if s.flop)
+        times = ", ".join(f"{name} {_time(s.seconds)}" for name, s in self.stages.items())
+        places = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in self.places.items())
         return [
             f"neurons  {sum(self.neurons.values()):,} ({each})",
             f"pairs    {self.pairs} of models, matched in both directions",
             f"tokens   {self.tokens:,} counted",
-            f"FLOP     {self.run_flop:.1e} to run the models once, {self.match_flop:.1e} to match",
-            f"passes   1 for each model alone, {self.passes} {self._mode()}",
-            f"memory   {self.memory / 2**30:.1f} of {self.budget / 2**30:.1f} GiB",
+            f"matching {self._mode()}",
+            f"passes   1 for each model alone, {self.passes} to match",
+            f"FLOP     {flop}",
+            f"memory   {self.memory / 2**30:.1f} of {self.budget / 2**30:.1f} GiB ({places})",
             f"disk     {self.disk / 2**20:,.0f} MiB",
-            f"time     about {self._time()}",
+            f"time     about {_time(self.seconds)} ({times})",
         ]
-
-    def _mode(self) -> str:
-        if self.sketch is None:
-            return "for products"
-        rows = self.sketch.replicates * self.sketch.buckets
-        return f"to match (sketches of {rows:,} rows, then the pairs that may be best)"
-
-    def _time(self) -> str:
-        return f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} min"
 
     def refuse_if_too_large(self, folder: Path, written: int = 0) -> None:
         """Raises RunError when memory or disk would not do; so many bytes are `written` already."""
@@ -75,6 +72,12 @@ class Plan:
                 f"{left / 2**20:,.0f} MiB are free at {folder}.\nName another folder with -o."
             )
 
+    def _mode(self) -> str:
+        if self.sketch is None:
+            return "by all products"
+        rows = self.sketch.replicates * self.sketch.buckets
+        return f"by sketches of {rows:,} rows, then the pairs that may be best"
+
 
 def plan(
     models: Sequence[ModelFacts],
@@ -83,59 +86,93 @@ def plan(
     *,
     mode: Mode,
     allowed: int | None,
-    device: torch.device,
+    free: int,
+    speed: Speed,
+    begun: SketchPlan | None = None,
 ) -> Plan:
-    """The plan for a family over so many tokens; `allowed` are the bytes that may be used."""
+    """The plan for a family over so many tokens.
+
+    `free` are the bytes that may be had, `allowed` those that may be used, if told; `begun` the
+    sketches with which an interrupted build began. Mode `auto` takes what takes less time.
+    """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
+    place = memory(models, needs, allowed=allowed, free=free)
+    extent = _extent(models, neurons, tokens, needs)
+    sketch = begun or sketch_plan(tokens, extent.neurons, len(models), needs.types, place.room)
+    exact = exactly(extent, place.passes, speed)
+    sketched = by_sketches(extent, sketch, speed)
+    faster = begun or (sketch.worth_it and _seconds(sketched) < _seconds(exact))
+    rest = _rest(models, neurons, tokens, extent, needs, place)
+    first = alone(extent, speed)
+    if mode == "sketch" or (mode == "auto" and faster):
+        return replace(
+            rest,
+            stages=first | sketched,
+            passes=2,
+            sketch=sketch,
+            places=place.places | {"sketches": sketch.size},
+            room=place.room - sketch.size,
+            memory=max(place.together + sketch.size, place.alone),
+            disk=rest.disk + STATES * sketch.size,
+        )
+    return replace(rest, stages=first | exact, disk=rest.disk + STATES * place.largest_pass)
+
+
+def _extent(
+    models: Sequence[ModelFacts], neurons: Mapping[str, int], tokens: int, needs: Needs
+) -> Extent:
     total = sum(neurons.values())
-    products = (total**2 + sum(facts.n_layers * facts.d_mlp**2 for facts in models)) / 2
-    rotations = 4 * sum(
-        (total - neurons[facts.model]) * facts.n_layers * facts.d_mlp**2 for facts in models
+    squares = {facts.model: facts.n_layers * facts.d_mlp**2 for facts in models}
+    return Extent(
+        tokens=tokens,
+        neurons=total,
+        models=len(models),
+        products=(total**2 + sum(squares.values())) / 2,
+        rotations=4.0 * sum((total - neurons[name]) * square for name, square in squares.items()),
+        types=needs.types,
+        draws=needs.draws,
+        kept=needs.kept,
+        run_flop=float(2 * tokens * sum(map(weights_of, models))),
+        assigned=float(sum(one * two for one, two in combinations(neurons.values(), 2))),
     )
-    run_flop = float(2 * tokens * sum(map(weights_of, models)))
-    place = memory(models, needs, allowed=allowed, device=device)
-    extent = Extent(tokens, total, len(models), products, needs.types)
-    once = run_flop / RUN_EFFICIENCY
-    exact_flop = 2 * products * tokens + (place.passes - 2) * once
-    sketch = sketch_plan(mode, extent, place.room, exact_flop)
-    match_flop = (sketch.flop if sketch else 2 * products * tokens) + needs.draws * rotations
-    passes = 2 if sketch else place.passes
-    needed = max(place.together + sketch.size, place.alone) if sketch else place.needed
-    speed = measured_speed(device)
-    running = (1 + passes) * once / speed
-    assigning = ASSIGN_SECONDS * sum(one * two for one, two in combinations(neurons.values(), 2))
-    others = max(len(models) - 1, 1)
-    rows = others * (needs.kept + 2 * needs.draws) * 12
+
+
+def _rest(
+    models: Sequence[ModelFacts],
+    neurons: dict[str, int],
+    tokens: int,
+    extent: Extent,
+    needs: Needs,
+    place: Memory,
+) -> Plan:
+    """What does not depend on the mode, and the rest as it is without sketches."""
+    rows = max(len(models) - 1, 1) * (needs.kept + 2 * needs.draws) * 12
+    a_neuron = rows + 8 * needs.exported + TABLE_BYTES + 4 * needs.context
     return Plan(
         neurons=neurons,
         pairs=len(models) * (len(models) - 1) // 2,
         tokens=tokens,
-        run_flop=run_flop,
-        match_flop=match_flop,
-        passes=passes,
-        room=place.room - sketch.size if sketch else place.room,
-        sketch=sketch,
-        memory=needed,
+        stages={},
+        passes=place.passes + 1,
+        sketch=None,
+        places=place.places | {"products": place.largest_pass},
+        room=place.room,
+        memory=place.needed,
         budget=place.budget,
-        disk=total * (rows + 8 * needs.exported + TABLE_BYTES + 4 * needs.context)
-        + 8 * tokens
-        + 2
-        * (
-            sketch.size if sketch else place.largest_pass
-        ),  # a state of the pass, and the next before that goes
-        seconds=running + match_flop / speed + assigning,
+        disk=extent.neurons * a_neuron + 8 * tokens,
     )
 
 
-def measured_speed(device: torch.device) -> float:
-    """FLOP a second of a float32 matrix product on this device, from a tenth of a second."""
-    x = torch.randn(1024, 1024, device=device)
-    x @ x
-    started, n = time.perf_counter(), 0
-    while time.perf_counter() - started < 0.1:
-        (x @ x).sum().item()
-        n += 1
-    return 2 * 1024**3 * n / (time.perf_counter() - started)
+def _seconds(stages: Stages) -> float:
+    return sum(stage.seconds for stage in stages.values())
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3_600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:.0f} h" if seconds < 2 * 86_400 else f"{seconds / 86_400:.0f} days"
 
 
 def _existing(folder: Path) -> Path:

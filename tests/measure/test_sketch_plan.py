@@ -1,39 +1,28 @@
-"""When sketches are planned, and how large."""
+"""How large sketches are."""
 
-from dataclasses import replace
-
-from neurontab.measure.sketch_plan import FEWEST, MOST, Extent, sketch_plan
+from neurontab.measure.sketch_plan import FEWEST, MOST, SketchPlan, sketch_plan
 
 ROOM = 16 * 2**30
-SUITE = Extent(tokens=1_000_000, neurons=10_240, models=5, products=5.5e7, types=4_096)
+NEURONS = 10_240
 
 
-def exact_flop(extent: Extent) -> float:
-    """Of all products."""
-    return 2 * extent.products * extent.tokens
+def planned(tokens: int = 1_000_000, room: int = ROOM) -> SketchPlan:
+    """The sketches of the suite."""
+    return sketch_plan(tokens, NEURONS, 5, 4_096, room)
 
 
-def test_many_tokens_take_sketches_and_few_all_products() -> None:
-    few = replace(SUITE, tokens=60_000)
-    assert sketch_plan("auto", few, ROOM, exact_flop(few)) is None
-    planned = sketch_plan("auto", SUITE, ROOM, exact_flop(SUITE))
-    assert planned is not None
-    assert FEWEST <= planned.buckets <= MOST
-    assert planned.flop < exact_flop(SUITE) / 3
-
-
-def test_a_mode_that_is_asked_for_is_taken() -> None:
-    assert sketch_plan("exact", SUITE, ROOM, exact_flop(SUITE)) is None
-    few = replace(SUITE, tokens=1_000)
-    assert sketch_plan("sketch", few, ROOM, exact_flop(few)) is not None
+def test_many_tokens_have_buckets_enough_and_few_have_not() -> None:
+    assert FEWEST <= planned().buckets <= MOST
+    assert planned().worth_it
+    assert not planned(tokens=60_000).worth_it
 
 
 def test_sketches_take_half_of_the_room_at_most() -> None:
     for room in (2**30, 2**31, ROOM):
-        planned = sketch_plan("sketch", SUITE, room, exact_flop(SUITE))
-        assert planned is not None
-        assert 4 * planned.replicates * planned.buckets * SUITE.neurons <= room / 2
+        found = planned(room=room)
+        assert 4 * found.replicates * found.buckets * NEURONS <= room / 2
 
 
-def test_where_no_useful_sketch_fits_products_are_summed() -> None:
-    assert sketch_plan("auto", SUITE, 2**26, exact_flop(SUITE)) is None
+def test_where_no_useful_sketch_fits_it_is_not_worth_it() -> None:
+    assert not planned(room=2**26).worth_it
+    assert planned(room=0).buckets == 1

@@ -1,0 +1,37 @@
+"""How fast this machine is, from a fraction of a second of what a build does."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from neurontab.measure.memory import weights_of
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.stages import Speed
+
+LONG_ENOUGH = 0.1  # seconds
+WIDTH = 1024
+
+
+def calibrated(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -> Speed:
+    """The speed of a matrix product, and of this model over these tokens."""
+    x = torch.randn(WIDTH, WIDTH, device=model.device)
+    return Speed(
+        product=2 * WIDTH**3 * _rate(lambda: (x @ x).sum().item()),
+        run=2
+        * weights_of(model.facts)
+        * tokens.numel()
+        * _rate(lambda: model.run(tokens, lambda layer, pre, post: None)),
+    )
+
+
+def _rate(work: Callable[[], object]) -> float:
+    """How often a second, after once to begin with."""
+    work()
+    started, n = time.perf_counter(), 0
+    while time.perf_counter() - started < LONG_ENOUGH:
+        work()
+        n += 1
+    return n / (time.perf_counter() - started)

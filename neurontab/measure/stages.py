@@ -1,0 +1,92 @@
+"""What matching costs, stage by stage: FLOP, and the seconds that they take at some speed."""
+
+from dataclasses import dataclass
+
+from neurontab.measure.sketch_plan import CHOSEN, SketchPlan
+
+STATISTICS = 1.8  # times as long as running a model is measuring it (tests/benchmarks/stream.py)
+ADDING = 30  # FLOP of a matrix product take as long as one addition to a sketch
+LISTED = 8  # as the product of one listed pair at one token
+ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much there is of what takes time, over a whole family."""
+
+    tokens: int  # counted
+    neurons: int
+    models: int
+    products: float  # pairs of neurons in all tiles
+    rotations: float  # FLOP of turning all tiles once
+    types: int  # of tokens
+    draws: int
+    kept: int  # matches of a neuron and other model
+    run_flop: float  # of all models over all tokens
+    assigned: float  # pairs of neurons of different models
+
+
+@dataclass(frozen=True)
+class Speed:
+    """FLOP a second."""
+
+    product: float  # of a float32 matrix product
+    run: float  # of a model over a batch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a build."""
+
+    flop: float
+    seconds: float
+
+
+Stages = dict[str, Stage]
+
+
+def alone(extent: Extent, speed: Speed) -> Stages:
+    """Every model measured alone, in one pass."""
+    seconds = STATISTICS * extent.run_flop / speed.run
+    return {"activations": Stage(extent.run_flop, seconds)}
+
+
+def exactly(extent: Extent, passes: int, speed: Speed) -> Stages:
+    """All products in so many passes, then kept matches by group of documents in one more."""
+    flop = 2 * extent.products * extent.tokens
+    run = extent.run_flop / speed.run
+    return {
+        "products": Stage(passes * extent.run_flop + flop, passes * run + flop / speed.product),
+        "baselines": _baselines(extent, speed),
+        "by document": _listed(extent, extent.kept, speed),
+        "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
+    }
+
+
+def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed) -> Stages:
+    """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass."""
+    rows = sketch.replicates * sketch.buckets + extent.types
+    additions = sketch.replicates * extent.neurons * extent.tokens
+    estimates = 2 * extent.products * rows
+    run = extent.run_flop / speed.run
+    return {
+        "sketches": Stage(
+            extent.run_flop + 2 * additions, run + ADDING * additions / speed.product
+        ),
+        "estimates": Stage(estimates, estimates / speed.product),
+        "baselines": _baselines(extent, speed),
+        "finals": _listed(extent, CHOSEN, speed),
+        "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
+    }
+
+
+def _baselines(extent: Extent, speed: Speed) -> Stage:
+    flop = extent.draws * extent.rotations
+    return Stage(flop, flop / speed.product)
+
+
+def _listed(extent: Extent, listed: int, speed: Speed) -> Stage:
+    """The models once more, and products of so many pairs for a neuron and other model."""
+    pairs = listed * extent.neurons * extent.models * extent.tokens
+    seconds = extent.run_flop / speed.run + LISTED * pairs / speed.product
+    return Stage(extent.run_flop + 2 * pairs, seconds)

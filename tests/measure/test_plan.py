@@ -1,0 +1,131 @@
+"""What builds will cost, held against arithmetic by hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neurontab.errors import RunError
+from neurontab.measure.memory import Needs
+from neurontab.measure.models import ModelFacts
+from neurontab.measure.plan import Plan, plan
+from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
+from neurontab.measure.stages import Speed
+
+GIB = 2**30
+SPEED = Speed(product=1e11, run=2.5e10)
+SUITE = ModelFacts(
+    "seed0",
+    "seed0",
+    None,
+    "GPT2LMHeadModel",
+    4,
+    128,
+    512,
+    4,
+    4_096,
+    256,
+    "gelu",
+    False,
+    True,
+    "",
+    "",
+)
+SEVEN = ModelFacts(
+    "llama0", "llama0", None, "LlamaForCausalLM", 32, 4_096, 11_008, 32, 32_000, 2_048, "silu",
+    True, False, "", "",
+)  # fmt: skip
+NEEDS = Needs(
+    batch_tokens=4_096,
+    block_tokens=8_192,
+    context=256,
+    draws=4,
+    kept=10,
+    types=4_000,
+    exported=2_048,
+)
+
+
+def planned(
+    like: ModelFacts,
+    tokens: int,
+    *,
+    mode: Mode = "auto",
+    models: int = 5,
+    free: int = 16 * GIB,
+    allowed: int | None = None,
+) -> Plan:
+    """The plan of a family of alike models."""
+    names = [replace(like, model=f"m{number}") for number in range(models)]
+    return plan(names, tokens, NEEDS, mode=mode, allowed=allowed, free=free, speed=SPEED)
+
+
+def test_a_seven_billion_family_is_planned_without_being_run() -> None:
+    """32 layers of 11,008, five models, 100 million tokens, 80 GB cards."""
+    tokens = 10**8
+    found = planned(SEVEN, tokens, free=80 * 10**9)
+    n = 32 * 11_008
+    assert sum(found.neurons.values()) == 5 * n == 1_761_280
+    assert found.pairs == 10
+    weights = 32 * (3 * 4_096 * 11_008 + 4 * 4_096**2)
+    run = 5 * 2 * weights * tokens  # 6.5e18 FLOP: two a weight and token
+    assert found.stages["activations"].flop == run
+    tiles = 5 * 32 * (5 * 32 + 1) // 2
+    assert found.places["products"] <= 8 * tiles * 11_008**2
+    exact = planned(SEVEN, tokens, mode="exact", free=80 * 10**9)
+    passes = exact.passes - 1
+    assert exact.stages["products"].flop == passes * run + 2 * tiles * 11_008**2 * tokens
+    rotated = 4 * (5 * n - n) * 32 * 11_008**2 * 5  # two products a tile and direction
+    assert exact.stages["baselines"].flop == NEEDS.draws * rotated
+    sketched = planned(SEVEN, tokens, mode="sketch", free=400 * 10**9)
+    assert sketched.sketch is not None
+    assert sketched.sketch.buckets <= MOST
+    added = REPLICATES * 5 * n * tokens
+    assert sketched.stages["sketches"].flop == run + 2 * added
+    assert sketched.places["sketches"] >= 4 * 5 * n * REPLICATES * sketched.sketch.buckets
+
+
+def test_what_five_large_models_need_is_refused_on_one_card_with_the_sizes(tmp_path: Path) -> None:
+    found = planned(SEVEN, 10**8, free=80 * 10**9)
+    parameters = 32 * (3 * 4_096 * 11_008 + 4 * 4_096**2) + 32_000 * 4_096
+    assert found.places["program and models"] > 5 * 4 * parameters
+    with pytest.raises(RunError, match=r"needs about \d+\.\d GiB of memory; 44\.7 GiB may be used"):
+        found.refuse_if_too_large(tmp_path)
+
+
+def test_auto_takes_what_takes_less_time() -> None:
+    for tokens in (60_000, 300_000, 1_000_000, 10_000_000):
+        found = {mode: planned(SUITE, tokens, mode=mode) for mode in ("auto", "sketch", "exact")}
+        faster = min(found["sketch"].seconds, found["exact"].seconds)
+        worth_it = found["sketch"].sketch is not None and found["sketch"].sketch.worth_it
+        expected = faster if worth_it else found["exact"].seconds
+        assert found["auto"].seconds == expected
+    assert planned(SUITE, 60_000).sketch is None
+    assert planned(SUITE, 1_000_000).sketch is not None
+
+
+def test_seconds_are_flop_over_the_measured_speed() -> None:
+    found = planned(SUITE, 60_000, mode="exact")
+    run = 2 * 60_000 * 5 * 4 * (2 * 128 * 512 + 4 * 128**2)
+    products = 2 * 60_000 * 512**2 * 20 * 21 / 2
+    assert found.stages["products"].seconds == pytest.approx(run / SPEED.run + products / 1e11)
+    assert found.seconds == pytest.approx(sum(s.seconds for s in found.stages.values()))
+
+
+def test_less_memory_takes_more_passes_and_keeps_within_it() -> None:
+    enough = planned(SUITE, 10**6, mode="exact")
+    least = enough.memory - enough.places["products"]
+    assert enough.passes == 2  # products, and matches by document
+    for share in (2, 3, 7):
+        allowed = least + enough.places["products"] // share + 2**23
+        found = planned(SUITE, 10**6, mode="exact", allowed=allowed)
+        assert found.passes - 1 >= share
+        assert found.memory <= allowed
+        assert found.places["products"] <= enough.places["products"] / share + 2**23
+
+
+def test_one_model_has_no_pairs_and_a_plan_all_the_same() -> None:
+    found = planned(SUITE, 10**5, models=1)
+    assert found.pairs == 0
+    assert found.stages["one-to-one"].seconds == 0
+    assert any(line.startswith("time     about") for line in found.lines())
