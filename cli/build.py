@@ -1,5 +1,6 @@
 """`neurontab build`: from models and text to a finished run."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -64,16 +65,23 @@ def build(
 
     from neurontab.building import build as build_run
     from neurontab.building import default_folder
+    from neurontab.measure.processes import started
     from neurontab.prepare import prepare
 
     from .progress import shown_on
     from .render import print_plan, print_summary
 
     folder = output or default_folder(settings, config)
-    with shown_on(sys.stderr) as progress, _terminated() as told:
+    with (
+        started() as processes,
+        open(os.devnull, "w") as nowhere,
+        shown_on(sys.stderr if processes.first else nowhere) as progress,
+        _terminated() as told,
+    ):
         if dry_run:
-            prepared = prepare(settings, progress)
-            print_plan(prepared.plan, Console())
+            prepared = prepare(settings, progress, processes.here)
+            if processes.first:
+                print_plan(prepared.plan, Console())
             prepared.plan.refuse_if_too_large(folder)
             return
         run = build_run(
@@ -85,8 +93,10 @@ def build(
             progress=progress,
             on_plan=lambda plan: print_plan(plan, progress.console),
             stop=told.is_set,
+            processes=processes,
         )
-    print_summary(run)
+    if processes.first:
+        print_summary(run)
 
 
 @contextmanager

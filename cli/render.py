@@ -35,7 +35,7 @@ def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | Non
 def print_plan(plan: "Plan", console: Console) -> None:
     """What a build will cost."""
     for line in plan.lines():
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)
 
 
 def print_summary(run: "Run") -> None:

@@ -15,7 +15,14 @@ from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
 from neurontab.errors import ModelError
 from neurontab.files import size_of
-from neurontab.folder import CHECKPOINTS, begin, claimed, discard, refuse_if_read_from
+from neurontab.folder import (
+    CHECKPOINTS,
+    begin,
+    claimed,
+    discard,
+    refuse_if_read_from,
+    under_way,
+)
 from neurontab.manifest import (
     BUILD,
     Derivation,
@@ -28,6 +35,7 @@ from neurontab.manifest import (
 from neurontab.measure.basis import check_basis
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.plan import Plan
+from neurontab.measure.processes import ALONE, Processes
 from neurontab.measure.sources import parse_sources
 from neurontab.measuring import measure_family
 from neurontab.passes import Passes
@@ -50,20 +58,26 @@ def build(
     progress: Progress | None = None,
     on_plan: Callable[[Plan], None] = lambda plan: None,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> Run:
     """Measures a family of models, derives every table, and returns the finished run.
 
     A folder that already holds this build is returned as it is, or built further where that was
     interrupted; another build's is refused, or replaced when `fresh`, once this one is done.
     `on_plan` is shown what the build will cost before it begins; a build that `stop` tells to stop
-    keeps what it has. Raises NeurontabError for whatever the user can put right.
+    keeps what it has. Several `processes` share the running of the models; the first writes.
+    Raises NeurontabError for whatever the user can put right.
     """
     clock = _Clock(progress or Silent())
     queries = discover(queries_folder)
     check(queries)
-    prepared = prepare(config, clock)
+    with processes.first_alone():
+        prepared = prepare(config, clock, processes.here)
     folder = folder or default_folder(config)
     refuse_if_read_from(folder, config)
+    if not processes.first:
+        _take_part(prepared, queries, folder, processes, clock, stop)
+        return Run(folder, queries_folder)
     with claimed(folder, prepared.fingerprint, fresh=fresh) as claim:
         if not claim.finished:
             prepared = prepared.going_on(claim.plan)
@@ -73,8 +87,8 @@ def build(
                 for model in prepared.models:
                     check_basis(model, prepared.corpus.batch(0, 2))
                 made = begin(folder, prepared.settings())
-                checkpoints = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
-                passes = Passes(checkpoints, stop, claim.refuse_if_gone)
+                processes.wait()
+                passes = _passes(folder, config, processes, stop, claim.refuse_if_gone)
                 matched = measure_family(prepared, queries, made, passes, clock)
             except ModelError:
                 discard(folder)  # the same again would end in the same
@@ -87,7 +101,44 @@ def build(
             claim.refuse_if_gone()
             commit(folder, made)
             discard(folder)
+        else:
+            processes.wait()
+    processes.wait()
     return _up_to_date(Run(folder, queries_folder), queries)
+
+
+def _take_part(
+    prepared: Prepared,
+    queries: dict[str, Query],
+    folder: Path,
+    processes: Processes,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> None:
+    """What another process than the first does: it runs its share of the text."""
+    processes.wait()  # until the first has begun, or found that all is done
+    planned = under_way(folder)[1]
+    if planned:
+        passes = _passes(folder, prepared.config, processes, stop, lambda: None)
+        part = prepared.taking_part(planned)
+        measure_family(part, queries, folder / BUILD, passes, progress)
+    processes.wait()
+
+
+def _passes(
+    folder: Path,
+    config: BuildConfig,
+    processes: Processes,
+    stop: Callable[[], bool],
+    refuse_if_gone: Callable[[], None],
+) -> Passes:
+    done = Checkpoints(folder / CHECKPOINTS, config.checkpoint_seconds)
+    if processes.world == 1:
+        return Passes(done, done, stop, refuse_if_gone)
+    place = folder / CHECKPOINTS / f"{processes.rank}of{processes.world}"
+    place.mkdir(exist_ok=True)
+    own = Checkpoints(place, config.checkpoint_seconds)
+    return Passes(done, own, stop, refuse_if_gone, processes)
 
 
 def describe(

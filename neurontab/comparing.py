@@ -65,16 +65,17 @@ def compare_family(
     by_document = measure_by_document(
         prepared, family, matching, documents, done, passes=passes, progress=progress
     )
-    with progress.stage("matches", match_steps(len(family.layers)), "steps") as stage:
-        write_matches(
-            list(family.layers),
-            writer,
-            matching=matching,
-            similarity=similarity,
-            baselines=baselines,
-            by_document=by_document,
-            stage=stage,
-        )
+    if passes.processes.first:
+        with progress.stage("matches", match_steps(len(family.layers)), "steps") as stage:
+            write_matches(
+                list(family.layers),
+                writer,
+                matching=matching,
+                similarity=similarity,
+                baselines=baselines,
+                by_document=by_document,
+                stage=stage,
+            )
     return Matched(
         mode="sketch" if plan else "exact",
         sketch_rows=plan.replicates * plan.buckets if plan else 0,

@@ -49,13 +49,23 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
     with locked(folder) as refuse_if_gone:
         settle_held(folder)
         _refuse_unlisted(folder)
-        finished, (under_way, planned) = _finished(folder), _under_way(folder)
+        finished, (begun, planned) = _finished(folder), under_way(folder)
         if not fresh:
-            _refuse_other(folder, under_way if finished is None else finished, fingerprint)
-        if under_way != fingerprint:
+            _refuse_other(folder, begun if finished is None else finished, fingerprint)
+        if begun != fingerprint:
             discard(folder)
             planned = {}
         yield Claim(finished == fingerprint and not fresh, planned, refuse_if_gone)
+
+
+def under_way(folder: Path) -> tuple[dict[str, str] | None, Mapping[str, Any]]:
+    """Fingerprint and plan of the unfinished build in a folder; None and nothing without one."""
+    try:
+        found = tomllib.loads((folder / BUILD / CONFIG).read_text("utf-8"))
+        fingerprint = {str(name): str(value) for name, value in found["fingerprint"].items()}
+        return fingerprint, dict(found["plan"])
+    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+        return None, {}
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> Path:
@@ -140,16 +150,6 @@ def _finished(folder: Path) -> dict[str, str] | None:
     """
     there = (folder / manifest.NAME).exists()
     return manifest.read(folder).fingerprint if there else None
-
-
-def _under_way(folder: Path) -> tuple[dict[str, str] | None, Mapping[str, Any]]:
-    """Fingerprint and plan of the unfinished build in a folder; None and nothing without one."""
-    try:
-        found = tomllib.loads((folder / BUILD / CONFIG).read_text("utf-8"))
-        fingerprint = {str(name): str(value) for name, value in found["fingerprint"].items()}
-        return fingerprint, dict(found["plan"])
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
-        return None, {}
 
 
 def _refuse_other(

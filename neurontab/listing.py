@@ -41,8 +41,7 @@ def measure_listed(
         batch_tokens=config.batch_tokens,
         block_tokens=config.block_tokens,
     )
-    passes.over(text, name, finals.parts, steps, shown=shown, progress=progress)
-    passes.finish(name, finals.parts, len(text.tokens))
+    passes.listed(text, name, finals.parts, steps, shown=shown, progress=progress)
 
 
 def measure_by_document(

@@ -34,11 +34,16 @@ def measure_family(
     passes: Passes,
     progress: Progress,
 ) -> Matched:
-    """Writes every measured table into a build's folder; returns how neurons were matched."""
+    """Writes every measured table into a build's folder; returns how neurons were matched.
+
+    Of several processes the first writes.
+    """
     models, text, config = prepared.models, prepared.corpus, prepared.config
     writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
-    corpus.place(text, folder / "corpus")
-    write_models(models, text, writer)
+    first = passes.processes.first
+    if first:
+        corpus.place(text, folder / "corpus")
+        write_models(models, text, writer)
     survey = Survey.of(
         text,
         max((model.widths for model in models), key=sum),
@@ -48,7 +53,7 @@ def measure_family(
     )
     known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
-    if len(models) > 1:
+    if first and len(models) > 1:
         most = _most_universal(queries, writer)
         for model in models:
             write_logit_effects(model, text, most.filter(model=model.name), writer)
@@ -64,7 +69,7 @@ def _surveyed(
     progress: Progress,
 ) -> State:
     """Writes the tables of one model, and returns what the matching needs of it."""
-    done = passes.checkpoints.load(f"{model.name}.done")
+    done = passes.done.load(f"{model.name}.done")
     if done is not None and _is_still_there(done, writer.digests(model.name)):
         return done
     name = f"{model.name}.survey"
@@ -78,6 +83,24 @@ def _surveyed(
     steps = partial(measure, model, survey, layers, batch_tokens=batch_tokens)
     shown = f"activations {model.name}"
     passes.over(survey.corpus, name, parts, steps, shown=shown, progress=progress)
+    if passes.processes.first:
+        _write(model, layers, survey, writer, passes, progress)
+    passes.processes.wait()
+    passes.forget(name)
+    done = passes.done.load(f"{model.name}.done")
+    assert done is not None
+    return done
+
+
+def _write(
+    model: LanguageModel,
+    layers: list[LayerStatistics],
+    survey: Survey,
+    writer: Writer,
+    passes: Passes,
+    progress: Progress,
+) -> None:
+    """The tables of one model, and then what tells that they are there."""
     with progress.stage(f"tables {model.name}", 2, "parts") as stage:
         write_survey(model, layers, survey, writer)
         stage.advance(1)
@@ -87,9 +110,7 @@ def _surveyed(
         f"{FILE}{path}": torch.tensor(list(bytes.fromhex(digest)))
         for path, digest in writer.digests(model.name).items()
     }
-    passes.checkpoints.save(f"{model.name}.done", found)
-    passes.checkpoints.forget(name)
-    return found
+    passes.done.save(f"{model.name}.done", found)
 
 
 def _is_still_there(done: State, digests: Mapping[str, str]) -> bool:

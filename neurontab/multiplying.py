@@ -6,7 +6,6 @@ from functools import partial
 import torch
 
 from neurontab.measure.accumulator import State
-from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.family import Family
 from neurontab.measure.sums import Products, Summed, grouped, nothing_yet, sum_products
 from neurontab.measure.tile import Reader, place_pairs
@@ -35,20 +34,21 @@ def match_exactly(
     passes.take_up(TILES, kept)
     while (done := int(read.state["tiles"])) < len(pairs):
         groups = grouped(pairs[done:], widths, prepared.plan.room)
-        begun = _begun(passes.checkpoints, done, len(groups[0]))
+        begun = _begun(passes, done, len(groups[0]))
         group = pairs[done : done + (begun or len(groups[0]))]
         name = f"{PRODUCTS}-{done}-{len(group)}"
         shown = f"{PRODUCTS} ({len(groups)} passes left)" if len(groups) > 1 else PRODUCTS
         products = nothing_yet(group, widths, prepared.device)
         _sum(prepared, family, products, name=name, shown=shown, passes=passes, progress=progress)
-        tiles = Summed(family, products)
-        with progress.stage(f"reading {shown}", len(readers), "readers") as stage:
-            for reader in readers:
-                reader.read(tiles)
-                stage.advance(1)
-        read.state["tiles"] += len(group)
+        if passes.processes.first:
+            tiles = Summed(family, products)
+            with progress.stage(f"reading {shown}", len(readers), "readers") as stage:
+                for reader in readers:
+                    reader.read(tiles)
+                    stage.advance(1)
+            read.state["tiles"] += len(group)
         passes.keep(TILES, kept)
-        passes.checkpoints.forget(name)
+        passes.forget(name)
 
 
 class Count:
@@ -58,19 +58,21 @@ class Count:
         self.state: State = {"tiles": torch.tensor(0)}
 
 
-def _begun(checkpoints: Checkpoints, done: int, most: int) -> int:
+def _begun(passes: Passes, done: int, most: int) -> int:
     """How many pairs the pass has that was left unfinished, 0 without one.
 
-    One that began elsewhere, or has more pairs than there is memory for now, is forgotten.
+    One that began elsewhere, or has more pairs than there is memory for now, is forgotten. Where
+    there are several processes, all have the pairs that the first has planned.
     """
     counts = [0]
-    for name in checkpoints.names():
+    alone = passes.processes.world == 1
+    for name in passes.own.names():
         if name.startswith(f"{PRODUCTS}-"):
             first, count = map(int, name.split("-")[1:])
-            if first == done and count <= most:
+            if first == done and (count <= most if alone else count == most):
                 counts.append(count)
             else:
-                checkpoints.forget(name)
+                passes.forget(name)
     return max(counts)
 
 

@@ -10,15 +10,16 @@ from neurontab.errors import StoppedError
 from neurontab.measure.accumulator import Accumulator, State, gathered, restore
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.corpus import Corpus
+from neurontab.measure.processes import ALONE, Processes
 from neurontab.progress import Progress
 
 NEXT = "next"  # in a state: the sequence to go on with
 
 
 class Steps(Protocol):
-    """Adds a corpus from a sequence on, and yields the next after each step."""
+    """Adds some sequences, and yields the number of the next after each step."""
 
-    def __call__(self, *, first: int, advance: Callable[[float], None]) -> Iterator[int]:
+    def __call__(self, *, sequences: range, advance: Callable[[float], None]) -> Iterator[int]:
         """`advance` is told of tokens."""
 
 
@@ -30,11 +31,17 @@ class Kept(Protocol):
 
 @dataclass(frozen=True)
 class Passes:
-    """How passes over the tokens are interrupted and gone on with."""
+    """How passes over the tokens are interrupted and gone on with.
 
-    checkpoints: Checkpoints
+    What is done is kept in `done`, by the first process for all; in `own` each process keeps how
+    far it is in a pass.
+    """
+
+    done: Checkpoints
+    own: Checkpoints
     stop: Callable[[], bool]
     refuse_if_gone: Callable[[], None]  # RunError when the folder has been taken away
+    processes: Processes = ALONE
 
     def over(
         self,
@@ -46,29 +53,68 @@ class Passes:
         shown: str,
         progress: Progress,
     ) -> None:
-        """One pass over the tokens, from where it was left; `name` is that of its state."""
-        first = self._resume(name, parts)
-        with progress.stage(shown, corpus.n_counted, "tokens") as stage:
-            stage.advance(corpus.counted_before(first))
-            for following in steps(first=first, advance=stage.advance):
-                self._after(name, parts, following)
+        """One pass over the tokens, from where it was left; `name` is that of its state.
 
-    def finish(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
-        """Keeps the state of a pass that is done."""
-        self.refuse_if_gone()
-        self._save(name, parts, following)
+        Each process runs its share; all is added up in the first.
+        """
+        share = self.processes.share(corpus.sequences)
+        first = self._resume(name, parts, share)
+        with progress.stage(shown, corpus.n_counted, "tokens") as stage:
+            stage.advance(self.processes.world * corpus.counted_in(range(share.start, first)))
+            for following in steps(
+                sequences=range(first, share.stop),
+                advance=lambda tokens: stage.advance(self.processes.world * tokens),
+            ):
+                self._after(name, parts, following)
+            self.processes.gather(parts)
+
+    def listed(
+        self,
+        corpus: Corpus,
+        name: str,
+        parts: Mapping[str, Accumulator],
+        steps: Steps,
+        *,
+        shown: str,
+        progress: Progress,
+    ) -> None:
+        """The same, when all processes need what has been added up: it is kept as it is done."""
+        state = self.done.load(name)
+        if state is None or int(state[NEXT]) < len(corpus.tokens):
+            self.over(corpus, name, parts, steps, shown=shown, progress=progress)
+            self.refuse_if_gone()
+            if self.processes.first:
+                self._save(self.done, name, parts, len(corpus.tokens))
+            self.processes.wait()
+            if self.own is not self.done:
+                self.forget(name)
+            state = self.done.load(name)
+            assert state is not None
+        restore(parts, state)
+
+    def forget(self, name: str) -> None:
+        """Removes what a process has kept of a pass whose sums are no longer needed."""
+        self.own.forget(name)
 
     def keep(self, name: str, parts: Mapping[str, Kept]) -> None:
-        """Keeps what has been read."""
+        """Keeps what the first process has read, and gives it to the others."""
         self.refuse_if_gone()
-        state = {
-            f"{part}/{key}": t for part, each in parts.items() for key, t in each.state.items()
-        }
-        self.checkpoints.save(name, state)
+        if self.processes.first:
+            self.done.save(
+                name,
+                {
+                    f"{part}/{key}": t
+                    for part, each in parts.items()
+                    for key, t in each.state.items()
+                },
+            )
+        self.processes.wait()
+        if not self.processes.first:
+            self.take_up(name, parts)
 
     def take_up(self, name: str, parts: Mapping[str, Kept]) -> bool:
         """Gives parts what was kept of them; whether there was anything."""
-        state = self.checkpoints.load(name)
+        state = self.done.load(name)
         if state is None:
             return False
         for part, each in parts.items():
@@ -76,11 +122,11 @@ class Passes:
                 tensor.copy_(state[f"{part}/{key}"])
         return True
 
-    def _resume(self, name: str, parts: Mapping[str, Accumulator]) -> int:
+    def _resume(self, name: str, parts: Mapping[str, Accumulator], share: range) -> int:
         """Takes a pass up where it was left; the number of the sequence to go on with."""
-        state = self.checkpoints.load(name)
+        state = self.own.load(name)
         if state is None:
-            return 0
+            return share.start
         restore(parts, state)
         return int(state[NEXT])
 
@@ -91,10 +137,12 @@ class Passes:
         """
         self.refuse_if_gone()
         stop = self.stop()
-        if stop or self.checkpoints.due():
-            self._save(name, parts, following)
+        if stop or self.own.due():
+            self._save(self.own, name, parts, following)
         if stop:
             raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
 
-    def _save(self, name: str, parts: Mapping[str, Accumulator], following: int) -> None:
-        self.checkpoints.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+    def _save(
+        self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int
+    ) -> None:
+        where.save(name, gathered(parts) | {NEXT: torch.tensor(following)})

@@ -33,6 +33,7 @@ class Prepared:
 
     config: BuildConfig
     device: torch.device
+    here: int  # processes that share this machine's memory
     models: list[LanguageModel]
     tokenizer_digest: str
     corpus: Corpus
@@ -62,12 +63,17 @@ class Prepared:
         if "sketch" not in begun:
             return self
         sketch = SketchPlan(**begun["sketch"])
-        again = _plan(self.config, self.models, self.corpus, self.device, sketch)
+        again = _plan(self.config, self.models, self.corpus, self.device, self.here, sketch)
         return replace(self, plan=again) if again.memory <= again.budget else self
 
+    def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
+        """The same with the sizes that another process has planned."""
+        sketch = SketchPlan(**planned["sketch"]) if "sketch" in planned else None
+        return replace(self, plan=replace(self.plan, sketch=sketch, room=planned["room"]))
 
-def prepare(config: BuildConfig, progress: Progress) -> Prepared:
-    """Loads and checks what a config names.
+
+def prepare(config: BuildConfig, progress: Progress, here: int = 1) -> Prepared:
+    """Loads and checks what a config names; so many processes share the memory of this machine.
 
     Raises ConfigError, ModelError or CorpusError for what is missing or does not fit together.
     """
@@ -91,8 +97,8 @@ def prepare(config: BuildConfig, progress: Progress) -> Prepared:
         corpus=digest,
         schema=str(SCHEMA_VERSION),
     )
-    planned = _plan(config, models, tokens, device, None)
-    return Prepared(config, device, models, tokenizer_digest, tokens, planned, fingerprint)
+    planned = _plan(config, models, tokens, device, here, None)
+    return Prepared(config, device, here, models, tokenizer_digest, tokens, planned, fingerprint)
 
 
 def _plan(
@@ -100,6 +106,7 @@ def _plan(
     models: list[LanguageModel],
     tokens: Corpus,
     device: torch.device,
+    here: int,
     begun: SketchPlan | None,
 ) -> Plan:
     context = tokens.tokens.shape[1]
@@ -116,8 +123,8 @@ def _plan(
             exported=config.activations,
         ),
         mode=config.matching.mode,
-        allowed=config.memory,
-        free=free_memory(device),
+        allowed=config.memory // here if config.memory else None,
+        free=free_memory(device) // here,
         speed=calibrated(models[0], tokens.batch(0, max(1, CALIBRATED // context))),
         begun=begun,
     )

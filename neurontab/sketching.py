@@ -58,9 +58,10 @@ def match_sketched(
         sketches = _nothing_yet(prepared, family, survey, plan)
         name = f"{SKETCHES}-{plan.buckets}"
         _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
-        _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
+        if passes.processes.first:
+            _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
         passes.keep(ESTIMATES, kept)
-        passes.checkpoints.forget(name)
+        passes.forget(name)
     settling = Settling(family, candidates, matching, len(documents))
     done = []
     for number, finals in enumerate(settling.passes(prepared.plan.room)):

@@ -49,6 +49,11 @@ class Corpus:
     digest: str  # of what the tokens are made from
     sha256: str  # of the token file
 
+    @property
+    def sequences(self) -> range:
+        """The numbers of all of them."""
+        return range(len(self.tokens))
+
     def batch(self, first: int, last: int) -> Int[Tensor, "sequence position"]:
         """Sequences first to last - 1 as a model reads them."""
         return torch.from_numpy(self.tokens[first:last].astype(np.int64))
@@ -68,11 +73,12 @@ class Corpus:
     @property
     def n_counted(self) -> int:
         """Counted positions in all."""
-        return self.counted_before(len(self.tokens))
+        return self.counted_in(self.sequences)
 
-    def counted_before(self, sequence: int) -> int:
-        """Counted positions in the sequences before this one."""
-        return int(counted_each(self.tokens[:sequence], self.masked_ids).sum())
+    def counted_in(self, sequences: range) -> int:
+        """Counted positions in these sequences."""
+        some = self.tokens[sequences.start : sequences.stop]
+        return int(counted_each(some, self.masked_ids).sum())
 
 
 def digest_of(plan: CorpusPlan, tokenizer: Tokenizer) -> str:

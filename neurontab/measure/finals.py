@@ -150,10 +150,10 @@ def sum_finals(
     *,
     batch_tokens: int,
     block_tokens: int,
-    first: int,
+    sequences: range,
     advance: Callable[[float], None],
 ) -> Iterator[int]:
-    """Adds the corpus from a sequence on; yields the next after each block.
+    """Adds these sequences; yields the number of the next after each block.
 
     Only models that something is measured of are run.
     """
@@ -162,7 +162,7 @@ def sum_finals(
     turned = {
         name: Turned(len(family.eligible(name)), room, family.device) for name in sorted(wanted)
     }
-    for block in blocks(corpus, batch_tokens, block_tokens, first):
+    for block in blocks(corpus, batch_tokens, block_tokens, sequences):
         groups = [
             documents.group_of[batch.documents.ravel()[batch.counted_rows].long()]
             for batch in block

@@ -78,14 +78,14 @@ def sum_sketches(
     hashing: Hashing,
     *,
     batch_tokens: int,
-    first: int,
+    sequences: range,
     advance: Callable[[float], None],
 ) -> Iterator[int]:
-    """Adds the corpus to the sketches from a sequence on; yields the next after each batch.
+    """Adds these sequences to the sketches; yields the number of the next after each batch.
 
     `group_of` is the group of every token id; `advance` is told of tokens.
     """
-    for batch in batches(corpus, batch_tokens, first):
+    for batch in batches(corpus, batch_tokens, sequences):
         rows = batch.counted_rows
         groups = group_of[batch.tokens.ravel()[rows]]
         buckets, signs = hashing.bucket_and_sign(rows + batch.first_place)

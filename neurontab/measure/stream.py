@@ -57,19 +57,25 @@ class Batch:
         return self.counted.ravel().nonzero()[:, 0]
 
 
-def batches(corpus: Corpus, batch_tokens: int, first: int = 0) -> Iterator[Batch]:
-    """The corpus in order from a sequence on, in whole sequences of about so many positions."""
-    rows, context = corpus.tokens.shape
-    step = max(1, batch_tokens // context)
-    for begin in range(first, rows, step):
-        tokens = corpus.batch(begin, begin + step)
+def batches(corpus: Corpus, batch_tokens: int, sequences: range | None = None) -> Iterator[Batch]:
+    """These sequences of the corpus, or all, in order: whole ones of about so many positions."""
+    size = max(1, batch_tokens // corpus.tokens.shape[1])
+    for some in split(corpus.sequences if sequences is None else sequences, size):
+        first, last = some.start, some.stop
+        tokens = corpus.batch(first, last)
         yield Batch(
-            begin,
+            first,
             tokens,
             corpus.counted(tokens),
-            torch.from_numpy(corpus.document[begin : begin + step]),
-            torch.from_numpy(corpus.source[begin : begin + step]),
+            torch.from_numpy(corpus.document[first:last]),
+            torch.from_numpy(corpus.source[first:last]),
         )
+
+
+def split(sequences: range, size: int) -> Iterator[range]:
+    """Consecutive parts of at most so many."""
+    for first in range(sequences.start, sequences.stop, size):
+        yield range(first, min(first + size, sequences.stop))
 
 
 def stream(model: Runs, batch: Batch, consume: ConsumeRows) -> None:

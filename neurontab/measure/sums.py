@@ -66,16 +66,16 @@ def sum_products(
     *,
     batch_tokens: int,
     block_tokens: int,
-    first: int,
+    sequences: range,
     advance: Callable[[float], None],
 ) -> Iterator[int]:
-    """Adds the corpus to the products from a sequence on; yields the next after each block.
+    """Adds these sequences to the products; yields the number of the next after each block.
 
     Only models that occur in the products are run. A block's post-activations of all of them are
     in memory together; `advance` is told of tokens.
     """
     places = {place for pair in products for place in pair}
-    for block in blocks(corpus, batch_tokens, block_tokens, first):
+    for block in blocks(corpus, batch_tokens, block_tokens, sequences):
         shifted: dict[Place, Rows] = {}
         for model in models:
             wanted = {place: shifts[place] for place in places if place.model == model.name}
@@ -89,11 +89,11 @@ def sum_products(
 
 
 def blocks(
-    corpus: Corpus, batch_tokens: int, block_tokens: int, first: int
+    corpus: Corpus, batch_tokens: int, block_tokens: int, sequences: range
 ) -> Iterator[list[Batch]]:
-    """The corpus from a sequence on, in blocks of about so many tokens, each of whole batches."""
+    """These sequences of the corpus in blocks of about so many tokens, each of whole batches."""
     block: list[Batch] = []
-    for batch in batches(corpus, batch_tokens, first):
+    for batch in batches(corpus, batch_tokens, sequences):
         if block and sum(each.n_counted for each in (*block, batch)) > block_tokens:
             yield block
             block = []

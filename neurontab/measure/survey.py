@@ -155,11 +155,11 @@ def measure(
     layers: list[LayerStatistics],
     *,
     batch_tokens: int,
-    first: int,
+    sequences: range,
     advance: Callable[[float], None],
 ) -> Iterator[int]:
-    """Adds the corpus to the statistics from a sequence on; yields the next after each batch."""
-    for batch in batches(survey.corpus, batch_tokens, first):
+    """Adds these sequences to the statistics; yields the number of the next after each batch."""
+    for batch in batches(survey.corpus, batch_tokens, sequences):
         groupings = survey.groupings(batch)
 
         def add(layer: int, pre: Rows, post: Rows) -> None:

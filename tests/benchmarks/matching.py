@@ -83,7 +83,7 @@ class Measured:
         baselines = Baselines(self.family, Draws(config.matching.draws, "haar", 0), CPU)
         with tempfile.TemporaryDirectory(dir=folder) as states:
             never = Checkpoints(Path(states), 1e9)
-            passes = Passes(never, stop=lambda: False, refuse_if_gone=lambda: None)
+            passes = Passes(never, never, stop=lambda: False, refuse_if_gone=lambda: None)
             plan = self.prepared.plan.sketch
             if sketched:
                 assert plan is not None
@@ -127,7 +127,7 @@ def measured(tokens: int, n_models: int = 5) -> Measured:
             survey,
             found,
             batch_tokens=config.batch_tokens,
-            first=0,
+            sequences=text.sequences,
             advance=lambda tokens: None,
         ):
             pass

@@ -115,7 +115,7 @@ def measure_gpt2_small() -> None:
             survey,
             layers,
             batch_tokens=BATCH_TOKENS,
-            first=0,
+            sequences=text.sequences,
             advance=lambda tokens: None,
         ):
             pass

@@ -1,0 +1,123 @@
+"""Several processes at one build: each runs its share of the text, the first adds up and writes.
+
+`torchrun` starts them. They meet over gloo, which sends the sums, and read in the run's folder what
+the first has written; so all of them must see that folder.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numba
+import torch
+from torch import Tensor, distributed
+
+from neurontab.errors import StoppedError
+from neurontab.measure.accumulator import Accumulator
+
+PATIENCE = timedelta(days=7)  # the others wait while the first writes tables
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among all that build the same run."""
+
+    rank: int = 0
+    world: int = 1
+    here: int = 1  # of them on this machine
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def share(self, sequences: range) -> range:
+        """The part of some sequences that this process runs."""
+        ends = [sequences.start + len(sequences) * n // self.world for n in range(self.world + 1)]
+        return range(ends[self.rank], ends[self.rank + 1])
+
+    def gather(self, parts: Mapping[str, Accumulator]) -> None:
+        """Adds up in the first what all of them have, in order; the others keep their own.
+
+        Raises StoppedError when one of them is gone.
+        """
+        for part in parts.values():
+            for rank in range(1, self.world):
+                state = part.state()
+                if self.first:
+                    received = {name: _received(tensor, rank) for name, tensor in state.items()}
+                    part.merge(type(part).load(received))
+                elif self.rank == rank:
+                    for tensor in state.values():
+                        _send(tensor)
+
+    def wait(self) -> None:
+        """Waits until all of them are here. Raises StoppedError when one of them is gone."""
+        if self.world > 1:
+            with _nobody_gone():
+                distributed.barrier()
+
+    @contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """The first does what is inside while the others wait for it."""
+        if not self.first:
+            self.wait()
+        yield
+        if self.first:
+            self.wait()
+
+
+ALONE = Processes()
+
+
+@contextmanager
+def started() -> Iterator[Processes]:
+    """All that torchrun started, or this one alone; each takes its part of the cores."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ALONE
+        return
+    distributed.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        cores = max(1, len(os.sched_getaffinity(0)) // here)
+        torch.set_num_threads(cores)
+        numba.set_num_threads(min(cores, numba.get_num_threads()))
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        yield Processes(distributed.get_rank(), world, here)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _send(tensor: Tensor) -> None:
+    if tensor.numel():
+        with _nobody_gone():
+            distributed.send(_as_sent(tensor), 0)
+
+
+def _received(like: Tensor, rank: int) -> Tensor:
+    """A tensor of the same shape from another process, where ours is."""
+    there = torch.empty_like(_as_sent(like))
+    if like.numel():
+        with _nobody_gone():
+            distributed.recv(there, rank)
+    return there.view(like.dtype).reshape(like.shape).to(like.device)
+
+
+def _as_sent(tensor: Tensor) -> Tensor:
+    """Its bytes: gloo knows some types only."""
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+
+
+@contextmanager
+def _nobody_gone() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise StoppedError(
+            "Another process of this build has ended; what was measured is kept.\n"
+            "Run it again to go on."
+        ) from error
