@@ -51,9 +51,10 @@ def info(run: RunFolder = None) -> None:
 def _matching(how: "Matched") -> str:
     """By what neurons were matched, and in how many rows it is known how that nothing is missed."""
     counts = ", ".join(f"{n:,} {name}" for name, n in how.certificates.items() if n)
+    rounded = f"products in {how.precision}, which err by {how.rounding_error:.0e} at most"
     if not how.sketch_rows:
-        return f"all products; rows: {counts}"
+        return f"all products; rows: {counts}; {rounded}"
     return (
         f"sketches of {how.sketch_rows:,} rows; rows: {counts}, {how.further:,} in a further pass; "
-        f"anything wrong with probability below {how.failure:g}"
+        f"anything wrong with probability below {how.failure:g}; {rounded}"
     )

@@ -165,7 +165,11 @@ def describe(
             text.sha256, len(text.tokens), text.tokens.shape[1], counted=text.n_counted
         ),
         masked_ids=list(text.masked_ids),
-        dtypes={"model": "float32", "products": "float32", "sums": "float64"},
+        dtypes={
+            "model": "float32",
+            "products": prepared.config.matching.products,
+            "sums": "float64",
+        },
         device=str(prepared.device),
         stages=seconds,
         tables=describe_tables(made, [*MEASURED, *how]),

@@ -13,7 +13,9 @@ from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.finals import Finals
 from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
+from neurontab.measure.sums import first_rounding_error
 from neurontab.measure.survey import Survey
+from neurontab.measure.tile import place_pairs
 from neurontab.measure.token_share import TokenMeans
 from neurontab.multiplying import match_exactly
 from neurontab.passes import Passes
@@ -76,8 +78,19 @@ def compare_family(
                 by_document=by_document,
                 stage=stage,
             )
+    precision = settings.products
+    error = first_rounding_error(
+        prepared.models,
+        prepared.corpus,
+        family,
+        place_pairs({name: len(layers) for name, layers in family.layers.items()})[-1],
+        precision=precision,
+        batch_tokens=prepared.config.batch_tokens,
+    )
     return Matched(
         mode="sketch" if plan else "exact",
+        precision=precision,
+        rounding_error=error,
         sketch_rows=plan.replicates * plan.buckets if plan else 0,
         failure=plan.failure if plan else 0.0,
         certificates=matching.certificates(),

@@ -4,9 +4,16 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from neurontab.errors import ConfigError, nearest
 
@@ -61,10 +68,22 @@ class Matching(_Settings):
     """How neurons of different models are compared."""
 
     mode: Literal["auto", "sketch", "exact"] = "auto"
+    products: Literal["float32", "bfloat16"] = "float32"
     k: int = Field(10, ge=1, description="matches kept for a neuron and other model")
     twins: int = Field(5, ge=1, description="twins kept for a neuron")
     draws: int = Field(4, ge=1, description="random rotations for the baseline")
     rotation: Literal["haar", "gaussian-rows"] = "haar"
+
+    @model_validator(mode="after")
+    def _certificates_hold(self) -> Self:
+        if self.mode == "sketch" and self.products != "float32":
+            raise ValueError("sketches settle matches by products in float32; use mode exact")
+        return self
+
+    @property
+    def planned_mode(self) -> Literal["auto", "sketch", "exact"]:
+        """The mode, which rounded products decide."""
+        return self.mode if self.products == "float32" else "exact"
 
 
 class BuildConfig(_Settings):

@@ -96,6 +96,7 @@ def _sum(
         prepared.corpus,
         shifts,
         products,
+        precision=config.matching.products,
         batch_tokens=config.batch_tokens,
         block_tokens=config.block_tokens,
     )

@@ -122,7 +122,7 @@ def _plan(
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             exported=config.activations,
         ),
-        mode=config.matching.mode,
+        mode=config.matching.planned_mode,
         allowed=config.memory // here if config.memory else None,
         free=free_memory(device) // here,
         speed=calibrated(models[0], tokens.batch(0, max(1, CALIBRATED // context))),

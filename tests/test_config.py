@@ -68,6 +68,7 @@ def test_a_run_s_own_config_can_be_built_again(tmp_path: Path) -> None:
         ("modles = []", "modles: .*Did you mean 'models'"),
         ("context = 2", "context: .*greater than or equal to 8; found 2"),
         ("[matching]\nkk = 2", r"matching.kk: "),
+        ('[matching]\nmode = "sketch"\nproducts = "bfloat16"', "matching: sketches settle matches"),
         ('[matching]\nrotation = "qr"', r"matching.rotation: .*'haar' or 'gaussian-rows'"),
         ('preset = "papr"', "No preset 'papr'.*Did you mean 'paper'"),
         ('preset = ["quick"]', r"No preset \['quick'\]"),

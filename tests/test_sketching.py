@@ -4,6 +4,7 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import tiny
 from killed import settings_of
@@ -78,10 +79,43 @@ def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> Non
     assert matched.sketch_rows == 10 * 20
 
 
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_more_matches_than_a_layer_has_neurons_are_all_there_are(tmp_path: Path, mode: str) -> None:
+    settings = with_mode(settings_of(tmp_path, tiny.write_text(tmp_path / "w.txt", 6_000)), mode)
+    matching = settings.matching.model_copy(update={"k": 100, "twins": 100})
+    run = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
+    unmatched = run.scan("activation_shape").filter("low_support").collect().height
+    matched = run.scan("matches").group_by("model", "layer", "neuron").len().collect()
+    assert matched.height == 96 - unmatched
+    assert matched.filter(pl.col("len") > 48).is_empty()
+    assert run.scan("twins").select(pl.col("rank").max()).collect().item() <= 47
+    best = run.scan("matches").filter(rank=1).collect()
+    assert best["corr"].is_not_null().all()
+
+
+def test_rounded_products_are_near_and_say_how_near(runs: tuple[Run, Run], tmp_path: Path) -> None:
+    text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
+    settings = settings_of(tmp_path, text)
+    matching = settings.matching.model_copy(update={"products": "bfloat16"})
+    rounded = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
+    about = rounded.manifest.matched
+    assert about is not None
+    assert (about.mode, about.precision) == ("exact", "bfloat16")
+    assert 1e-5 < about.rounding_error < 2**-8
+    keys = [*KEY, "other_layer", "other_neuron"]
+    both = runs[0].scan("matches").join(rounded.scan("matches"), on=keys).collect()
+    assert len(both) > 0.95 * runs[0].scan("matches").collect().height
+    error = (both["corr"] - both["corr_right"]).abs()
+    assert 0 < error.max() < 2 * about.rounding_error  # type: ignore[operator]
+
+
 def test_a_build_says_how_its_matches_are_known(runs: tuple[Run, Run]) -> None:
     exact, sketch = (run.manifest.matched for run in runs)
     rows = runs[0].scan("matches").filter(rank=1).collect().height
-    assert exact == Matched("exact", 0, 0.0, {"exact": rows, "bound": 0, "probabilistic": 0}, 0)
+    assert exact is not None
+    counts = {"exact": rows, "bound": 0, "probabilistic": 0}
+    assert exact == Matched("exact", "float32", exact.rounding_error, 0, 0.0, counts, 0)
+    assert 0 < exact.rounding_error < 1e-5
     assert sketch is not None
     assert sketch.mode == "sketch"
     assert sketch.failure == FAILURE

@@ -7,12 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neurontab.measure.accumulator import Accumulator, Join
+from neurontab.measure.precision import product
 
 
 class PairSums(Accumulator):
     """Sum over tokens of x yᵀ, for shifted activations x and y of two layers [neuron, other].
 
-    The product of a block is in the compute dtype, the sum over blocks in float64.
+    The product of a block is in float32 (`precision.py`), the sum over blocks in float64.
     """
 
     JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "products": torch.add}
@@ -23,7 +24,7 @@ class PairSums(Accumulator):
 
     def add(self, x: Float[Tensor, "token neuron"], y: Float[Tensor, "token other"]) -> None:
         """Counts some more tokens; both sides shifted, the same tokens in the same order."""
-        self.products += x.T @ y
+        self.products += product(x, y)
         self.n += len(x)
 
     def result(

@@ -9,7 +9,7 @@ from pathlib import Path
 from neurontab.errors import RunError
 from neurontab.measure.memory import Memory, Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import Mode, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import FEWEST_ROWS, Mode, SketchPlan, sketch_plan
 from neurontab.measure.stages import Extent, Speed, Stages, alone, by_sketches, exactly
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
@@ -27,6 +27,7 @@ class Plan:
     stages: Stages
     passes: int  # over the tokens in which neurons are matched, if nothing is left open
     sketch: SketchPlan | None  # None: exact
+    too_few: bool  # tokens for the sketches that were asked for
     places: dict[str, int]  # bytes in memory by what they are for
     room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
     memory: int  # bytes at most at once
@@ -73,6 +74,8 @@ class Plan:
             )
 
     def _mode(self) -> str:
+        if self.too_few:
+            return f"by all products: a sketch has {FEWEST_ROWS:,} rows at least, more than tokens"
         if self.sketch is None:
             return "by all products"
         rows = self.sketch.replicates * self.sketch.buckets
@@ -104,7 +107,8 @@ def plan(
     faster = begun or (sketch.worth_it and _seconds(sketched) < _seconds(exact))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
-    if mode == "sketch" or (mode == "auto" and faster):
+    too_few = mode == "sketch" and tokens < FEWEST_ROWS
+    if (mode == "sketch" and not too_few) or (mode == "auto" and faster):
         return replace(
             rest,
             stages=first | sketched,
@@ -115,7 +119,9 @@ def plan(
             memory=max(place.together + sketch.size, place.alone),
             disk=rest.disk + STATES * sketch.size,
         )
-    return replace(rest, stages=first | exact, disk=rest.disk + STATES * place.largest_pass)
+    return replace(
+        rest, stages=first | exact, too_few=too_few, disk=rest.disk + STATES * place.largest_pass
+    )
 
 
 def _extent(
@@ -155,6 +161,7 @@ def _rest(
         stages={},
         passes=place.passes + 1,
         sketch=None,
+        too_few=False,
         places=place.places | {"products": place.largest_pass},
         room=place.room,
         memory=place.needed,

@@ -10,6 +10,7 @@ from torch import Tensor
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.family import Family
 from neurontab.measure.pairs import PairSums
+from neurontab.measure.precision import DTYPES, Precision, rounding_error
 from neurontab.measure.stream import Batch, Rows, Runs, batches, stream
 from neurontab.measure.survey import Member
 from neurontab.measure.tile import Pair, Place, Tile
@@ -64,6 +65,7 @@ def sum_products(
     shifts: Shifts,
     products: Products,
     *,
+    precision: Precision,
     batch_tokens: int,
     block_tokens: int,
     sequences: range,
@@ -80,7 +82,7 @@ def sum_products(
         for model in models:
             wanted = {place: shifts[place] for place in places if place.model == model.name}
             if wanted:
-                shifted |= _run_block(model, block, wanted)
+                shifted |= _run_block(model, block, wanted, DTYPES[precision])
         share = sum(batch.n_counted for batch in block) / len(products)
         for (place, other), pair in products.items():
             pair.add(shifted[place], shifted[other])
@@ -102,7 +104,30 @@ def blocks(
         yield block
 
 
-def _run_block(model: Runs, block: list[Batch], shifts: Shifts) -> dict[Place, Rows]:
+def first_rounding_error(
+    models: Sequence[Member],
+    corpus: Corpus,
+    family: Family,
+    pair: Pair,
+    *,
+    precision: Precision,
+    batch_tokens: int,
+) -> float:
+    """What rounding does to the correlations of a pair of layers over the first batch."""
+    block = [next(batches(corpus, batch_tokens))]
+    runs = {model.name: model for model in models}
+    x, y = (
+        _run_block(runs[place.model], block, {place: family.facts(place).shift}, DTYPES["float32"])[
+            place
+        ]
+        for place in pair
+    )
+    return rounding_error(x, y, precision)
+
+
+def _run_block(
+    model: Runs, block: list[Batch], shifts: Shifts, dtype: torch.dtype
+) -> dict[Place, Rows]:
     """A model's post-activations at the counted positions of a block, less each layer's shift."""
     parts: dict[Place, list[Rows]] = {}
     for batch in block:
@@ -112,7 +137,7 @@ def _run_block(model: Runs, block: list[Batch], shifts: Shifts) -> dict[Place, R
             if place not in shifts:
                 return
             rows = post[batch.counted_rows.to(post.device)]  # noqa: B023 - used at once
-            parts.setdefault(place, []).append(rows - shifts[place])
+            parts.setdefault(place, []).append((rows - shifts[place]).to(dtype))
 
         stream(model, batch, add)
     return {place: torch.cat(values) for place, values in parts.items()}

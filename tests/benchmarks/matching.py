@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from figures import show
+from growth import growth
 from published import published_cost
 from small_gpt2 import small_gpt2_figures
 from torch import Tensor
@@ -296,7 +297,8 @@ def main() -> None:
     small, extrapolated = small_gpt2_figures(efficiency[3_072][1])
     by_width = {f"tile_efficiency_{width}": round(e, 3) for width, (e, _) in efficiency.items()}
     figures = {"tile_efficiency": min(by_width.values()), **costs, **right, **small}
-    show(figures | {"details": {**details, **compared, **by_width, **extrapolated}})
+    found = {**details, **compared, **by_width, **extrapolated, "growth": growth()}
+    show(figures | {"details": found})
 
 
 if __name__ == "__main__":

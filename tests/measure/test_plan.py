@@ -104,6 +104,16 @@ def test_auto_takes_what_takes_less_time() -> None:
     assert planned(SUITE, 1_000_000).sketch is not None
 
 
+def test_fewer_tokens_than_rows_of_a_sketch_take_all_products_and_say_so() -> None:
+    few = planned(SUITE, 5_000, mode="sketch")
+    assert few.sketch is None
+    assert "matching by all products: a sketch has 5,120 rows at least, more than tokens" in (
+        few.lines()
+    )
+    assert planned(SUITE, 6_000, mode="sketch").sketch is not None
+    assert "matching by all products" in planned(SUITE, 5_000, mode="exact").lines()
+
+
 def test_seconds_are_flop_over_the_measured_speed() -> None:
     found = planned(SUITE, 60_000, mode="exact")
     run = 2 * 60_000 * 5 * 4 * (2 * 128 * 512 + 4 * 128**2)
