@@ -79,7 +79,8 @@ def build(
         _terminated() as told,
     ):
         if dry_run:
-            prepared = prepare(settings, progress, processes.here)
+            with processes.first_alone():
+                prepared = prepare(settings, progress, processes)
             if processes.first:
                 print_plan(prepared.plan, Console())
             prepared.plan.refuse_if_too_large(folder)

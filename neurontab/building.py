@@ -13,7 +13,7 @@ from pathlib import Path
 from neurontab.commit import commit
 from neurontab.config import BuildConfig
 from neurontab.derive import definitions, derive, rederive
-from neurontab.errors import ModelError
+from neurontab.errors import ModelError, RunError
 from neurontab.files import size_of
 from neurontab.folder import (
     CHECKPOINTS,
@@ -45,6 +45,7 @@ from neurontab.run import RUNS, Run
 from neurontab.tables.query import Query, check, discover
 from neurontab.tables.schemas import MEASURED
 
+DONE, BEGUN = 0, 1  # what the first process tells the others
 PACKAGES = ("neurontab", "polars", "pyarrow", "torch", "transformer_lens", "transformers")
 
 
@@ -72,7 +73,7 @@ def build(
     queries = discover(queries_folder)
     check(queries)
     with processes.first_alone():
-        prepared = prepare(config, clock, processes.here)
+        prepared = prepare(config, clock, processes)
     folder = folder or default_folder(config)
     refuse_if_read_from(folder, config)
     if not processes.first:
@@ -87,7 +88,7 @@ def build(
                 for model in prepared.models:
                     check_basis(model, prepared.corpus.batch(0, 2))
                 made = begin(folder, prepared.settings())
-                processes.wait()
+                processes.told(BEGUN)
                 passes = _passes(folder, config, processes, stop, claim.refuse_if_gone)
                 matched = measure_family(prepared, queries, made, passes, clock)
             except ModelError:
@@ -99,12 +100,14 @@ def build(
             about = describe(prepared, matched, how, made, queries_folder, command, clock.seconds)
             about.write(made)
             claim.refuse_if_gone()
+            processes.wait()  # the others have read what is now put away
             commit(folder, made)
             discard(folder)
         else:
-            processes.wait()
+            processes.told(DONE)
+    run = _up_to_date(Run(folder, queries_folder), queries)
     processes.wait()
-    return _up_to_date(Run(folder, queries_folder), queries)
+    return run
 
 
 def _take_part(
@@ -116,12 +119,22 @@ def _take_part(
     stop: Callable[[], bool],
 ) -> None:
     """What another process than the first does: it runs its share of the text."""
-    processes.wait()  # until the first has begun, or found that all is done
-    planned = under_way(folder)[1]
-    if planned:
-        passes = _passes(folder, prepared.config, processes, stop, lambda: None)
+    if processes.told(DONE) == BEGUN:
+        fingerprint, planned = under_way(folder)
+        if fingerprint != prepared.fingerprint:
+            raise RunError(
+                f"This process does not see the build that the first one began in {folder}.\n"
+                "Give all of them the same models and text, and a folder that all of them see."
+            )
+
+        def refuse_if_gone() -> None:
+            if not (folder / CHECKPOINTS).is_dir():
+                raise RunError(f"{folder} was removed while it was being written.\nRun it again.")
+
+        passes = _passes(folder, prepared.config, processes, stop, refuse_if_gone)
         part = prepared.taking_part(planned)
         measure_family(part, queries, folder / BUILD, passes, progress)
+        processes.wait()
     processes.wait()
 
 

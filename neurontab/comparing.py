@@ -15,7 +15,6 @@ from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
 from neurontab.measure.sums import first_rounding_error
 from neurontab.measure.survey import Survey
-from neurontab.measure.tile import place_pairs
 from neurontab.measure.token_share import TokenMeans
 from neurontab.multiplying import match_exactly
 from neurontab.passes import Passes
@@ -78,23 +77,22 @@ def compare_family(
                 by_document=by_document,
                 stage=stage,
             )
-    precision = settings.products
-    error = first_rounding_error(
-        prepared.models,
-        prepared.corpus,
-        family,
-        place_pairs({name: len(layers) for name, layers in family.layers.items()})[-1],
-        precision=precision,
-        batch_tokens=prepared.config.batch_tokens,
-    )
+    places = family.all_places()
     return Matched(
         mode="sketch" if plan else "exact",
-        precision=precision,
-        rounding_error=error,
         sketch_rows=plan.replicates * plan.buckets if plan else 0,
         failure=plan.failure if plan else 0.0,
         certificates=matching.certificates(),
         further=further,
+        precision=settings.products,
+        rounding_error=first_rounding_error(
+            prepared.models,
+            prepared.corpus,
+            family,
+            (places[0], places[-1]),
+            precision=settings.products,
+            batch_tokens=prepared.config.batch_tokens,
+        ),
     )
 
 

@@ -69,7 +69,7 @@ def measure_by_document(
             pairs[model, other] = key.unique() // width, key.unique() % width
     if pairs:
         finals = Finals.of(family, pairs, {}, len(documents))
-        name = f"documents-{sum(len(unit) for unit, _ in pairs.values())}"
+        name = f"documents-{finals.digest()}"
         measure_listed(
             prepared,
             family,

@@ -60,12 +60,12 @@ class Matched:
     """
 
     mode: str
-    precision: str  # of products
-    rounding_error: float  # the largest that this makes in a correlation, over the first batch
     sketch_rows: int  # 0 without sketches
     failure: float  # probability that anything in the matches is wrong, over the sketches' signs
     certificates: dict[str, int]
     further: int
+    precision: str = "float32"  # of products
+    rounding_error: float | None = None  # of correlations, at most, of two layers over one batch
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Passes:
         Each process runs its share; all is added up in the first.
         """
         share = self.processes.share(corpus.sequences)
+        self.processes.agree(parts)
         first = self._resume(name, parts, share)
         with progress.stage(shown, corpus.n_counted, "tokens") as stage:
             stage.advance(self.processes.world * corpus.counted_in(range(share.start, first)))
@@ -110,7 +111,8 @@ class Passes:
             )
         self.processes.wait()
         if not self.processes.first:
-            self.take_up(name, parts)
+            there = self.take_up(name, parts)
+            assert there, name
 
     def take_up(self, name: str, parts: Mapping[str, Kept]) -> bool:
         """Gives parts what was kept of them; whether there was anything."""
@@ -125,7 +127,7 @@ class Passes:
     def _resume(self, name: str, parts: Mapping[str, Accumulator], share: range) -> int:
         """Takes a pass up where it was left; the number of the sequence to go on with."""
         state = self.own.load(name)
-        if state is None:
+        if state is None or (self.processes.world > 1 and not _fits(state, parts)):
             return share.start
         restore(parts, state)
         return int(state[NEXT])
@@ -146,3 +148,12 @@ class Passes:
         self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int
     ) -> None:
         where.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+
+
+def _fits(state: State, parts: Mapping[str, Accumulator]) -> bool:
+    """Whether a state may be merged with others of the same pass."""
+    return all(
+        torch.equal(state[f"{name}.{fixed}"], getattr(part, fixed).cpu())
+        for name, part in parts.items()
+        for fixed in part.FIXED
+    )

@@ -17,6 +17,7 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.memory import Needs, free_memory
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
+from neurontab.measure.processes import ALONE, Processes
 from neurontab.measure.sequences import CorpusPlan
 from neurontab.measure.sketch_plan import SketchPlan
 from neurontab.measure.sources import parse_sources
@@ -33,7 +34,7 @@ class Prepared:
 
     config: BuildConfig
     device: torch.device
-    here: int  # processes that share this machine's memory
+    processes: Processes
     models: list[LanguageModel]
     tokenizer_digest: str
     corpus: Corpus
@@ -59,21 +60,20 @@ class Prepared:
         }
 
     def going_on(self, begun: Mapping[str, Any]) -> "Prepared":
-        """The same with the sketches of a plan that `config.toml` holds, where they fit."""
-        if "sketch" not in begun:
+        """The same, matched as a plan that `config.toml` holds says, where that fits."""
+        if not begun:
             return self
-        sketch = SketchPlan(**begun["sketch"])
-        again = _plan(self.config, self.models, self.corpus, self.device, self.here, sketch)
+        again = _plan(self.config, self.models, self.corpus, self.device, self.processes, begun)
         return replace(self, plan=again) if again.memory <= again.budget else self
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
         """The same with the sizes that another process has planned."""
-        sketch = SketchPlan(**planned["sketch"]) if "sketch" in planned else None
-        return replace(self, plan=replace(self.plan, sketch=sketch, room=planned["room"]))
+        room = planned["room"]
+        return replace(self, plan=replace(self.plan, sketch=_sketch_of(planned), room=room))
 
 
-def prepare(config: BuildConfig, progress: Progress, here: int = 1) -> Prepared:
-    """Loads and checks what a config names; so many processes share the memory of this machine.
+def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALONE) -> Prepared:
+    """Loads and checks what a config names, for one of some processes.
 
     Raises ConfigError, ModelError or CorpusError for what is missing or does not fit together.
     """
@@ -97,8 +97,10 @@ def prepare(config: BuildConfig, progress: Progress, here: int = 1) -> Prepared:
         corpus=digest,
         schema=str(SCHEMA_VERSION),
     )
-    planned = _plan(config, models, tokens, device, here, None)
-    return Prepared(config, device, here, models, tokenizer_digest, tokens, planned, fingerprint)
+    planned = _plan(config, models, tokens, device, processes, None)
+    return Prepared(
+        config, device, processes, models, tokenizer_digest, tokens, planned, fingerprint
+    )
 
 
 def _plan(
@@ -106,10 +108,16 @@ def _plan(
     models: list[LanguageModel],
     tokens: Corpus,
     device: torch.device,
-    here: int,
-    begun: SketchPlan | None,
+    processes: Processes,
+    begun: Mapping[str, Any] | None,
 ) -> Plan:
     context = tokens.tokens.shape[1]
+    matching = config.matching
+    mode = matching.planned_mode
+    if begun is not None:
+        mode = "sketch" if _sketch_of(begun) else "exact"
+    cards = torch.cuda.device_count() if device.type == "cuda" else 1
+    sharing = max(1, processes.here // cards)
     return plan(
         [model.facts for model in models],
         tokens.n_counted,
@@ -117,16 +125,17 @@ def _plan(
             batch_tokens=config.batch_tokens,
             block_tokens=config.block_tokens,
             context=context,
-            draws=config.matching.draws,
-            kept=max(config.matching.k, config.matching.twins),
+            draws=matching.draws,
+            kept=max(matching.k, matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             exported=config.activations,
+            processes=processes.world,
         ),
-        mode=config.matching.planned_mode,
-        allowed=config.memory // here if config.memory else None,
-        free=free_memory(device) // here,
+        mode=mode,
+        allowed=config.memory // processes.here if config.memory else None,
+        free=free_memory(device) // sharing,
         speed=calibrated(models[0], tokens.batch(0, max(1, CALIBRATED // context))),
-        begun=begun,
+        begun=_sketch_of(begun or {}),
     )
 
 
@@ -152,6 +161,10 @@ def corpus_plan(config: BuildConfig, models: list[LanguageModel]) -> CorpusPlan:
         bos=models[0].bos,
         seed=config.seed,
     )
+
+
+def _sketch_of(planned: Mapping[str, Any]) -> SketchPlan | None:
+    return SketchPlan(**planned["sketch"]) if "sketch" in planned else None
 
 
 def _refuse_other_special_tokens(models: list[LanguageModel]) -> None:

@@ -54,19 +54,19 @@ def match_sketched(
     candidates = Candidates(family, matching.ranks, plan.listed, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
-    if not passes.take_up(ESTIMATES, kept):
+    estimates = f"{ESTIMATES}-{plan.buckets}"
+    if not passes.take_up(estimates, kept):
         sketches = _nothing_yet(prepared, family, survey, plan)
         name = f"{SKETCHES}-{plan.buckets}"
         _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
         if passes.processes.first:
             _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
-        passes.keep(ESTIMATES, kept)
+        passes.keep(estimates, kept)
         passes.forget(name)
     settling = Settling(family, candidates, matching, len(documents))
     done = []
     for number, finals in enumerate(settling.passes(prepared.plan.room)):
-        rows = sum(map(len, finals.rows.values()))
-        name, shown = f"{FINALS}-{number}-{rows}", FURTHER if number else FINALS
+        name, shown = f"{FINALS}-{number}-{finals.digest()}", FURTHER if number else FINALS
         measure_listed(
             prepared, family, finals, documents, name, shown, passes=passes, progress=progress
         )

@@ -100,6 +100,7 @@ def test_rounded_products_are_near_and_say_how_near(runs: tuple[Run, Run], tmp_p
     rounded = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
     about = rounded.manifest.matched
     assert about is not None
+    assert about.rounding_error is not None
     assert (about.mode, about.precision) == ("exact", "bfloat16")
     assert 1e-5 < about.rounding_error < 2**-8
     keys = [*KEY, "other_layer", "other_neuron"]
@@ -114,7 +115,8 @@ def test_a_build_says_how_its_matches_are_known(runs: tuple[Run, Run]) -> None:
     rows = runs[0].scan("matches").filter(rank=1).collect().height
     assert exact is not None
     counts = {"exact": rows, "bound": 0, "probabilistic": 0}
-    assert exact == Matched("exact", "float32", exact.rounding_error, 0, 0.0, counts, 0)
+    assert exact == Matched("exact", 0, 0.0, counts, 0, "float32", exact.rounding_error)
+    assert exact.rounding_error is not None
     assert 0 < exact.rounding_error < 1e-5
     assert sketch is not None
     assert sketch.mode == "sketch"

@@ -4,6 +4,7 @@ Sums of listed pairs are kept by group of documents, so that their correlations 
 each group too.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -136,6 +137,16 @@ class Finals:
         dense = {f"{model}/{other}/dense": each for (model, other), each in self.dense.items()}
         moments = {f"{model}/moments": each for model, each in self.moments.items()}
         return {**moments, **listed, **dense}
+
+    def digest(self) -> str:
+        """Identifies what is measured."""
+        found = hashlib.sha256()
+        for key, listed in self.listed.items():
+            found.update(repr(key).encode() + listed.unit.numpy().tobytes())
+            found.update(listed.other_unit.numpy().tobytes())
+        for key, rows in self.rows.items():
+            found.update(repr(key).encode() + rows.numpy().tobytes())
+        return found.hexdigest()[:12]
 
     def __bool__(self) -> bool:
         return bool(self.listed or self.dense)

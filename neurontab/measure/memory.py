@@ -33,6 +33,7 @@ class Needs:
     kept: int
     types: int
     exported: int  # positions with all activations
+    processes: int = 1  # each keeps states of its own on disk
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,15 @@ from neurontab.errors import RunError
 from neurontab.measure.memory import Memory, Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.sketch_plan import FEWEST_ROWS, Mode, SketchPlan, sketch_plan
-from neurontab.measure.stages import Extent, Speed, Stages, alone, by_sketches, exactly
+from neurontab.measure.stages import (
+    Extent,
+    Speed,
+    Stages,
+    alone,
+    by_sketches,
+    exactly,
+    total_seconds,
+)
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 
@@ -37,7 +45,7 @@ class Plan:
     @property
     def seconds(self) -> float:
         """All stages together."""
-        return sum(stage.seconds for stage in self.stages.values())
+        return total_seconds(self.stages)
 
     def lines(self) -> list[str]:
         """The plan as a person reads it."""
@@ -104,9 +112,10 @@ def plan(
     sketch = begun or sketch_plan(tokens, extent.neurons, len(models), needs.types, place.room)
     exact = exactly(extent, place.passes, speed)
     sketched = by_sketches(extent, sketch, speed)
-    faster = begun or (sketch.worth_it and _seconds(sketched) < _seconds(exact))
+    faster = begun or (sketch.worth_it and total_seconds(sketched) < total_seconds(exact))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
+    states = STATES * needs.processes
     too_few = mode == "sketch" and tokens < FEWEST_ROWS
     if (mode == "sketch" and not too_few) or (mode == "auto" and faster):
         return replace(
@@ -117,10 +126,10 @@ def plan(
             places=place.places | {"sketches": sketch.size},
             room=place.room - sketch.size,
             memory=max(place.together + sketch.size, place.alone),
-            disk=rest.disk + STATES * sketch.size,
+            disk=rest.disk + states * sketch.size,
         )
     return replace(
-        rest, stages=first | exact, too_few=too_few, disk=rest.disk + STATES * place.largest_pass
+        rest, stages=first | exact, too_few=too_few, disk=rest.disk + states * place.largest_pass
     )
 
 
@@ -168,10 +177,6 @@ def _rest(
         budget=place.budget,
         disk=extent.neurons * a_neuron + 8 * tokens,
     )
-
-
-def _seconds(stages: Stages) -> float:
-    return sum(stage.seconds for stage in stages.values())
 
 
 def _time(seconds: float) -> str:

@@ -18,6 +18,12 @@ from neurontab.errors import StoppedError
 from neurontab.measure.accumulator import Accumulator
 
 PATIENCE = timedelta(days=7)  # the others wait while the first writes tables
+GONE = (
+    "Connection closed",
+    "Connection reset",
+    "Connection refused",
+    "Broken pipe",
+)  # gloo's words
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,22 @@ class Processes:
                 elif self.rank == rank:
                     for tensor in state.values():
                         _send(tensor)
+
+    def agree(self, parts: Mapping[str, Accumulator]) -> None:
+        """Gives all of them what is fixed in the first's, such as shifts: machines may round apart.
+
+        Raises StoppedError when one of them is gone.
+        """
+        if self.world > 1:
+            for part in parts.values():
+                for name in part.FIXED:
+                    setattr(part, name, _from_first(getattr(part, name)))
+
+    def told(self, number: int) -> int:
+        """What the first says. Raises StoppedError when it is gone."""
+        if self.world == 1:
+            return number
+        return int(_from_first(torch.tensor(number)))
 
     def wait(self) -> None:
         """Waits until all of them are here. Raises StoppedError when one of them is gone."""
@@ -107,6 +129,14 @@ def _received(like: Tensor, rank: int) -> Tensor:
     return there.view(like.dtype).reshape(like.shape).to(like.device)
 
 
+def _from_first(tensor: Tensor) -> Tensor:
+    there = _as_sent(tensor).clone()
+    if tensor.numel():
+        with _nobody_gone():
+            distributed.broadcast(there, 0)
+    return there.view(tensor.dtype).reshape(tensor.shape).to(tensor.device)
+
+
 def _as_sent(tensor: Tensor) -> Tensor:
     """Its bytes: gloo knows some types only."""
     return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
@@ -117,6 +147,8 @@ def _nobody_gone() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
+        if not any(word in str(error) for word in GONE):
+            raise
         raise StoppedError(
             "Another process of this build has ended; what was measured is kept.\n"
             "Run it again to go on."

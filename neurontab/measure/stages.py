@@ -45,6 +45,11 @@ class Stage:
 Stages = dict[str, Stage]
 
 
+def total_seconds(stages: Stages) -> float:
+    """All of them, one after the other."""
+    return sum(stage.seconds for stage in stages.values())
+
+
 def alone(extent: Extent, speed: Speed) -> Stages:
     """Every model measured alone, in one pass."""
     seconds = STATISTICS * extent.run_flop / speed.run

@@ -7,24 +7,28 @@ from dataclasses import dataclass
 class Recipe:
     """Shape and training of a suite model.
 
-    Many small steps beat few large ones at this size, and GPT-2's initial deviation of 0.02 would
-    leave a hidden layer over 128 dimensions in the linear part of its GELU.
+    Many small steps beat few large ones at this size. Neurons that begin at rest, far below zero,
+    come to fire rarely and each for a reason of its own; and GPT-2's initial deviation of 0.02
+    would leave a hidden layer over 128 dimensions in the linear part of its GELU.
     """
 
-    n_layers: int = 3
+    n_layers: int = 4
     d_model: int = 128
-    d_mlp: int = 1024
+    d_mlp: int = 512
     n_heads: int = 4
-    n_ctx: int = 128
-    d_vocab: int = 1024
+    n_ctx: int = 256
+    d_vocab: int = 4_096
     w_in_deviation: float = 0.05
-    steps: int = 4_000
-    batch: int = 4  # sequences a step
-    warm_up: int = 100  # steps
-    learning_rate: float = 4e-3
-    final_share: float = 0.05  # of the learning rate, at the end of the cosine
+    input_bias: float = -1.75
+    steps: int = 16_000
+    batch: int = 2  # sequences a step
+    warm_up: int = 200  # steps
+    learning_rate: float = 3e-3
+    embedding_rate: float = 1e-2
+    attention_rate: float = 2e-2  # of Muon, for the matrices of attention
+    final_share: float = 0.02  # of each rate, at the end of a cosine
     betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.1
+    weight_decay: float = 0.02
     clip: float = 1.0
 
 

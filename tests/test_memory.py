@@ -1,0 +1,61 @@
+"""`--memory` is kept: the peak of a build in a process of its own, with and without room."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from neurontab.config import BuildConfig, resolve
+from neurontab.measure.sums import SUM_BYTES
+from neurontab.prepare import prepare
+from neurontab.progress import Silent
+
+WIDTH = 1_280
+TILE = SUM_BYTES * WIDTH**2
+TILES = 10  # of two models with two layers
+BUILT = """
+import resource, sys
+from pathlib import Path
+from neurontab.building import build
+from neurontab.config import BuildConfig
+build(BuildConfig.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> BuildConfig:
+    """Two models of two wide layers, matched exactly."""
+    models = [tiny.save(tiny.model(seed, d_mlp=WIDTH), tmp_path / f"m{seed}") for seed in range(2)]
+    return resolve(
+        models=list(map(str, models)),
+        corpus=[str(tiny.write_text(tmp_path / "words.txt", tokens=3_000))],
+        tokens="all",
+        activations=0,
+        block_tokens=2_048,
+        matching={"mode": "exact", "draws": 1},
+    )
+
+
+def peak(settings: BuildConfig, folder: Path) -> int:
+    """Bytes at most, of a process that builds."""
+    command = [sys.executable, "-c", BUILT, settings.model_dump_json(), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(done.stdout.split()[-1])
+
+
+def test_the_peak_is_below_what_is_allowed_where_one_pass_would_not_be(
+    settings: BuildConfig, tmp_path: Path
+) -> None:
+    """Products of all tiles take 125 MiB; with a third of that the build takes four passes."""
+    plan = prepare(settings, Silent()).plan
+    assert plan.places["products"] == TILES * TILE
+    allowed = plan.memory - plan.places["products"] + 3 * TILE
+    limited = settings.model_copy(update={"memory": allowed})
+    assert prepare(limited, Silent()).plan.passes == 5  # four for products, one by document
+    whole, kept = peak(settings, tmp_path / "whole"), peak(limited, tmp_path / "kept")
+    assert kept <= allowed
+    assert whole <= plan.memory
+    assert kept < whole - 4 * TILE  # so it is the limit that keeps it low

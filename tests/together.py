@@ -1,0 +1,194 @@
+"""`python tests/together.py FOLDER`: several processes build one run, in many circumstances.
+
+Processes are forked, so that each begins at once, and meet as those of torchrun do; this one itself
+only waits for them. Prints a line for every circumstance.
+"""
+
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tiny
+from killed import settings_of
+from polars.testing import assert_frame_equal
+
+from neurontab.building import build
+from neurontab.config import BuildConfig
+from neurontab.errors import NeurontabError
+from neurontab.measure.processes import started
+from neurontab.run import Run
+
+KILLS = 4  # in each mode
+
+
+def main(folder: Path) -> None:
+    """Every circumstance, against the run of one process."""
+    for mode in ("exact", "sketch"):
+        settings = in_mode(folder, mode)
+        alone = folder / f"{mode}-alone"
+        assert together(settings, alone, 1) == [0]
+        for world in (2, 3) if mode == "exact" else (2,):
+            run = folder / f"{mode}-{world}"
+            assert together(settings, run, world) == [0] * world
+            compare(alone, run)
+            before = (run / "manifest.json").stat().st_mtime_ns
+            assert together(settings, run, world) == [0] * world  # finished: nothing to do
+            assert (run / "manifest.json").stat().st_mtime_ns == before
+            print(f"{mode}: {world} processes, and again", flush=True)
+        some_die(settings, folder / f"{mode}-killed", alone)
+    settings = in_mode(folder, "exact")
+    one_model(settings, folder)
+    more_processes_than_sequences(settings, folder)
+    refused(settings, folder)
+    fresh_that_was_interrupted(settings, folder / "exact-alone")
+
+
+def in_mode(folder: Path, mode: str) -> BuildConfig:
+    """A build of two tiny models whose states are kept after every batch."""
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
+    return settings.model_copy(
+        update={"matching": settings.matching.model_copy(update={"mode": mode})}
+    )
+
+
+def some_die(settings: BuildConfig, run: Path, alone: Path) -> None:
+    """Any of them is killed at some instant; then another number of them goes on."""
+    drawn = random.Random(0)
+    for number in range(KILLS):
+        world = drawn.choice((2, 3))
+        victim = drawn.randrange(world)
+        wait = drawn.uniform(0.1, 2.0)
+
+        def kill(children: list[int]) -> None:
+            time.sleep(wait)  # noqa: B023 - used at once
+            os.kill(children[victim], signal.SIGKILL)  # noqa: B023
+
+        ended = together(settings, run, world, meanwhile=kill)
+        assert ended[victim] == -signal.SIGKILL
+        print(f"{number}: {victim} of {world} killed after {wait:.1f} s, {ended}", flush=True)
+    assert together(settings, run, 2) == [0, 0]
+    compare(alone, run)
+
+
+def one_model(settings: BuildConfig, folder: Path) -> None:
+    """Nothing to be matched with."""
+    single = settings.model_copy(update={"models": settings.models[:1]})
+    assert together(single, folder / "single-2", 2) == [0, 0]
+    assert together(single, folder / "single", 1) == [0]
+    compare(folder / "single", folder / "single-2")
+    print("one model", flush=True)
+
+
+def more_processes_than_sequences(settings: BuildConfig, folder: Path) -> None:
+    """Some of them have nothing to run."""
+    few = settings.model_copy(update={"tokens": 60})
+    assert together(few, folder / "few-3", 3) == [0, 0, 0]
+    assert together(few, folder / "few", 1) == [0]
+    compare(folder / "few", folder / "few-3")
+    print("more processes than sequences", flush=True)
+
+
+def refused(settings: BuildConfig, folder: Path) -> None:
+    """The first tells why; the others that another has ended."""
+    other = settings.model_copy(update={"seed": 1})
+    assert together(other, folder / "exact-alone", 2) == [1, 75]
+    little = settings.model_copy(update={"memory": 2**20})
+    assert together(little, folder / "little", 2) == [1, 75]
+    print("refused", flush=True)
+
+
+def fresh_that_was_interrupted(settings: BuildConfig, run: Path) -> None:
+    """The finished run is there, and another build of the same under way."""
+    ended = together(settings, run, 2, fresh=True, meanwhile=killed_when_begun(run))
+    assert ended[0] != 0
+    assert together(settings, run, 2) == [0, 0]
+    assert together(settings, run, 2, fresh=True) == [0, 0]
+    print("a fresh build that was interrupted", flush=True)
+
+
+def killed_when_begun(run: Path) -> Callable[[list[int]], None]:
+    """Kills all of them when there is a state."""
+
+    def kill(children: list[int]) -> None:
+        while not list((run / "state").glob("checkpoints/**/*.state")):
+            time.sleep(0.01)
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+
+    return kill
+
+
+def together(
+    settings: BuildConfig,
+    run: Path,
+    world: int,
+    *,
+    fresh: bool = False,
+    meanwhile: Callable[[list[int]], None] = lambda children: None,
+) -> list[int]:
+    """Exit codes of so many processes that build a run."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    children = []
+    for rank in range(world):
+        child = os.fork()
+        if not child:
+            take_part(settings, run, rank, world, port, fresh)
+        children.append(child)
+    meanwhile(children)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
+def take_part(
+    settings: BuildConfig, run: Path, rank: int, world: int, port: int, fresh: bool
+) -> None:
+    """What one process does; it never returns."""
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    code = 0
+    try:
+        with started() as processes:
+            build(settings, run, fresh=fresh, processes=processes)
+    except NeurontabError as error:
+        code = error.exit_code
+    except BaseException as error:
+        print(f"{rank}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        code = 70
+    os._exit(code)
+
+
+def compare(alone: Path, run: Path) -> None:
+    """Every table is the same, but for rounding in the last places of sums."""
+    child = os.fork()
+    if not child:
+        try:
+            same_tables(Run(alone), Run(run))
+        except BaseException as error:
+            print(f"{run}: {error}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def same_tables(one: Run, other: Run) -> None:
+    """Raises where a table differs."""
+    assert one.manifest.tables.keys() == other.manifest.tables.keys()
+    for name in one.manifest.tables:
+        expected, found = (run.scan(name).collect() for run in (one, other))
+        assert_frame_equal(found, expected, rel_tol=1e-5, abs_tol=1e-6, check_row_order=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
