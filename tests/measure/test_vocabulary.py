@@ -11,12 +11,12 @@ from neurontab.measure.vocabulary import newline_ids, vocabulary
 
 def test_byte_level_tokens_spell_the_text_they_came_from() -> None:
     tokenizer, bos, special = load_tokenizer(suite.models()[0])
-    columns = vocabulary(tokenizer, special, np.zeros(1024, np.int64))
+    columns = vocabulary(tokenizer, special, np.zeros(4_096, np.int64))
     raw = columns["bytes"]
-    text = "def f(x):\n\treturn 'é' # \u4f60\n"
+    text = "def f(x):\n\treturn 'é' # \u2013\n"
     assert b"".join(raw[i] for i in tokenizer.encode(text).ids).decode() == text
     assert raw[bos] == b""
-    assert len(set(raw)) == 1024
+    assert len(set(raw)) == 4_096
     (newline,) = newline_ids(tokenizer)
     assert (columns["text"][newline], raw[newline]) == ("\n", b"\n")
 
