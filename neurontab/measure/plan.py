@@ -21,7 +21,6 @@ from neurontab.measure.stages import (
 )
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
-
 STATES = 2  # of a pass on disk at once: the next is whole before the last one goes
 
 
