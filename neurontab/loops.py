@@ -4,6 +4,8 @@ Arrays are [row, neuron] unless said otherwise, a row being one position of the 
 changed in place. What the numbers mean is told by the accumulators in `measure` that call these.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
@@ -339,3 +341,52 @@ def add_listed(
                     to_a += x[t] * a[t]
                 sums[at, group] += to_a
                 at += 1
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def keep_highest(
+    ranked: npt.NDArray[np.floating[Any]],
+    corr: npt.NDArray[np.floating[Any]],
+    first_column: int,
+    value: npt.NDArray[np.float32],
+    index: npt.NDArray[np.int64],
+    kept: npt.NDArray[np.float32],
+) -> None:
+    """Keeps the highest of every row in falling order; looks again only at what is better.
+
+    Arrays are [row, column] and [row, kept]; of equals the one that was there first is before.
+    """
+    k = value.shape[1]
+    for row in prange(len(ranked)):
+        least, n = value[row, k - 1], 0
+        better = np.empty(ranked.shape[1], np.int64)
+        for column in range(ranked.shape[1]):
+            better[n] = column
+            n += ranked[row, column] > least
+        if n == 0:
+            continue
+        new = np.empty(n, np.float32)
+        for place in range(n):
+            new[place] = ranked[row, better[place]]
+        if n > 2 * k:
+            enough, n = np.partition(new, len(new) - k)[len(new) - k], 0
+            for place in range(len(new)):
+                better[n], new[n] = better[place], new[place]
+                n += new[place] >= enough
+            new = new[:n]
+        order = np.argsort(-new, kind="mergesort")
+        old_value, old_index = value[row].copy(), index[row].copy()
+        old_kept = kept[row].copy()
+        old, at = 0, 0
+        for place in range(k):
+            if at < n and new[order[at]] > old_value[old]:
+                column = better[order[at]]
+                value[row, place] = new[order[at]]
+                index[row, place] = first_column + column
+                kept[row, place] = corr[row, column]
+                at += 1
+            else:
+                value[row, place] = old_value[old]
+                index[row, place] = old_index[old]
+                kept[row, place] = old_kept[old]
+                old += 1

@@ -9,6 +9,7 @@ import torch
 
 from neurontab import suite
 from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, BuildConfig
+from neurontab.device import device_of
 from neurontab.errors import ConfigError, ModelError
 from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
@@ -176,22 +177,3 @@ def _refuse_other_special_tokens(models: list[LanguageModel]) -> None:
                 f"{model.bos}; special tokens are {first.special_ids} and {model.special_ids}.\n"
                 "Compare models of one family."
             )
-
-
-def device_of(name: str) -> torch.device:
-    """The device by name; `auto` takes CUDA where there is one.
-
-    Raises ConfigError for one that is not there.
-    """
-    wanted = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        raise ConfigError(f"No device {name!r}.\nUse cpu, cuda, cuda:0 or auto.") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not _has_cuda(device)):
-        raise ConfigError(f"Device {name!r} is not here.\nUse cpu or auto.")
-    return device
-
-
-def _has_cuda(device: torch.device) -> bool:
-    return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()

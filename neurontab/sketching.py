@@ -85,7 +85,8 @@ def _nothing_yet(
     for place in family.all_places():
         facts = family.facts(place)
         mean = facts.shift.double() + facts.shifted_mean
-        means = mean_activations(family.means(place), of_group, mean, facts.variance)
+        counted = of_group.to(mean.device)
+        means = mean_activations(family.means(place), counted, mean, facts.variance)
         found[place] = Sketch(plan.replicates, plan.buckets, means)
     return found
 

@@ -1,6 +1,6 @@
 """What a random basis of another model would match: the best correlation with rotated layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import permutations, product
 
@@ -13,10 +13,12 @@ from neurontab.measure.accumulator import State
 from neurontab.measure.columns import Columns, stacked
 from neurontab.measure.family import Family
 from neurontab.measure.pairs import inverse_root
-from neurontab.measure.rotation import Shape, rotated_correlation, rotated_variance, rotation
+from neurontab.measure.rotation import Shape, rotated_variance, rotation
 from neurontab.measure.tile import Place, Tile, Tiles
 
 KINDS = ("raw", "standardised")
+
+Matrices = list[Float[Tensor, "rotated neuron"]]
 
 
 @dataclass(frozen=True)
@@ -59,23 +61,37 @@ class Baselines:
             matrices = [self._drawn(place, draw) for draw in range(self._draws.number)]
             for pair in own:
                 self._read_spread(tiles.tile(*pair), matrices)
+            rotated = self.rotated(place, matrices)
             for pair in facing:
                 for tile in tiles.tile(*pair).both_ways():
                     if tile.other == place:
-                        self.read_rotated(tile, matrices)
+                        self.read_rotated(tile, rotated)
 
-    def read_rotated(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
+    def rotated(self, place: Place, matrices: Matrices) -> dict[str, Matrices]:
+        """By kind, what a layer's neurons of standard deviation 1 are multiplied with.
+
+        The rotated units have a standard deviation of 1, or are 0 where they do not vary.
+        """
+        deviation = self._family.facts(place).variance.sqrt()
+        return {
+            kind: [
+                matrix
+                * inverse_root(self.state[_name(place, kind)][draw])[:, None]
+                * (scale * deviation).float()
+                for draw, matrix in enumerate(matrices)
+            ]
+            for kind, scale in self._scales(place)
+        }
+
+    def read_rotated(self, tile: Tile, rotated: Mapping[str, Matrices]) -> None:
         """Takes the correlations of a tile's rows with its columns rotated, by each draw."""
-        first = self._family.first(tile.place)
-        deviations = inverse_root(self._family.facts(tile.place).variance)
-        rows = slice(first, first + len(deviations))
-        for kind, scale in self._scales(tile.other):
-            scaled = (tile.covariance * deviations[:, None]).float() * scale.float()
+        first, corr = self._family.first(tile.place), tile.corr.float()
+        rows = slice(first, first + len(corr))
+        for kind, matrices in rotated.items():
             name = f"{tile.place.model}/{tile.other.model}/{kind}"
             for draw, matrix in enumerate(matrices):
-                variance = self.state[_name(tile.other, kind)][draw]
-                corr = rotated_correlation(scaled, matrix, variance)
-                best = (corr.abs() if self._family.two_sided else corr).amax(dim=1)
+                found = corr @ matrix.T
+                best = (found.abs() if self._family.two_sided else found).amax(dim=1).clamp(-1, 1)
                 kept = self.state[f"{name}/corr"][draw, rows]
                 layer = self.state[f"{name}/layer"][draw, rows]
                 layer[best > kept] = tile.other.layer

@@ -20,7 +20,7 @@ is t: log(statements / the probability that any of them is wrong).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,6 +29,7 @@ from torch import Tensor
 from neurontab.measure.pairs import inverse_root
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
+AT_ONCE = 1_024  # neurons whose bounds stay in a processor's cache
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
 
 
@@ -42,13 +43,23 @@ class Bounds:
     corr: Float[Tensor, "neuron other"]
     below: Float[Tensor, "neuron other"]
     above: Float[Tensor, "neuron other"]
-    sure_below: Float[Tensor, "neuron other"]
-    sure_above: Float[Tensor, "neuron other"]
+    between: Float[Tensor, "neuron other"]  # what tokens make of it, exactly
+    size: Float[Tensor, "neuron other"]  # what is within tokens can make of it at most
+
+    @property
+    def sure_below(self) -> Float[Tensor, "neuron other"]:
+        """The least that it can be."""
+        return self.between - (self.size + ROUNDING)
+
+    @property
+    def sure_above(self) -> Float[Tensor, "neuron other"]:
+        """The most that it can be."""
+        return self.between + (self.size + ROUNDING)
 
     @property
     def T(self) -> "Bounds":  # noqa: N802 - as of a matrix
         """Seen from the other side."""
-        return Bounds(self.corr.T, self.below.T, self.above.T, self.sure_below.T, self.sure_above.T)
+        return Bounds(self.corr.T, self.below.T, self.above.T, self.between.T, self.size.T)
 
 
 @dataclass(frozen=True)
@@ -74,9 +85,27 @@ class Sketched:
         scaled = sums * inverse_root(length).float()
         return cls(scaled, token_means, within.clamp_min(0), scaled.flatten(0, 1).norm(dim=0))
 
+    def rows(self, here: slice) -> "Sketched":
+        """Some of the neurons."""
+        return Sketched(
+            self.sketch[:, :, here], self.token_means[here], self.within[here], self.length[here]
+        )
+
 
 def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     """Bounds of all correlations of two layers, each wrong with probability exp(-nats) at most."""
+    rows = AT_ONCE if one.sketch.device.type == "cpu" else len(one.within)
+    shape = len(one.within), len(other.within)
+    found = Bounds(*(torch.empty(shape, device=one.sketch.device) for _ in fields(Bounds)))
+    for first in range(0, shape[0], rows):
+        here = slice(first, first + rows)
+        part = _bounds(one.rows(here), other, nats)
+        for field in fields(Bounds):
+            getattr(found, field.name)[here] = getattr(part, field.name)
+    return found
+
+
+def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     replicates, buckets, _ = one.sketch.shape
     slack = math.expm1(nats / replicates) / buckets
     between = one.token_means @ other.token_means.T
@@ -98,8 +127,8 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
         between + size * middle,
         between + size * below - ROUNDING,
         between + size * above + ROUNDING,
-        between - size - ROUNDING,
-        between + size + ROUNDING,
+        between,
+        size,
     )
 
 

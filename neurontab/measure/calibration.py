@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurontab.measure.memory import weights_of
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.stages import Speed
+from neurontab.measure.stages import COSTS, Speed
 
 LONG_ENOUGH = 0.1  # seconds
 WIDTH = 1024
@@ -24,6 +24,7 @@ def calibrated(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -
         * weights_of(model.facts)
         * tokens.numel()
         * _rate(lambda: model.run(tokens, lambda layer, pre, post: None)),
+        costs=COSTS[model.device.type],
     )
 
 

@@ -23,7 +23,7 @@ from neurontab.measure.tile import Pair, Place
 
 LIKELY, SURE = "likely", "sure"
 AT_ONCE = 2_048  # rows whose lists are compared together
-MARGIN = 1 / 3  # of the way from an estimate to its bound, by which a final value may fall short
+MARGIN = 0.8  # of the way from an estimate to its bound, by which a final value may fall short
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from neurontab.measure.tile import Place
 from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
-AT_ONCE = 1_024  # pairs that are multiplied together on a GPU
+AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
 
 
 class GroupMoments(Accumulator):

@@ -12,8 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from neurontab.measure.pairs import inverse_root
-
 Shape = Literal["haar", "gaussian-rows"]
 ROUNDING = 1e-5  # of a layer's total variance
 
@@ -44,15 +42,3 @@ def rotated_variance(
     turned = rotation @ covariance.float()
     variance = (turned.double() * rotation).sum(dim=1)
     return torch.where(variance > ROUNDING * covariance.trace(), variance, 0.0).float()
-
-
-def rotated_correlation(
-    scaled: Float[Tensor, "row neuron"],
-    rotation: Float[Tensor, "rotated neuron"],
-    rotated: Float[Tensor, " rotated"],
-) -> Float[Tensor, "row rotated"]:
-    """Correlation of every row with every rotated unit; 0 where that does not vary.
-
-    `scaled` is cov(x, y) / sd(x), `rotated` the variances of the rotated units.
-    """
-    return ((scaled @ rotation.T) * inverse_root(rotated)).clamp(-1, 1)

@@ -9,9 +9,9 @@ Mode = Literal["auto", "sketch", "exact"]
 
 REPLICATES = 10
 FAILURE = 0.01  # probability that anything at all is wrong in the best matches of a family
-TOKENS_A_BUCKET = 300  # of one replicate
-FEWEST, MOST = 512, 8_192  # buckets of a replicate that are worth it
-FEWEST_ROWS = REPLICATES * FEWEST  # of a sketch
+TOKENS_A_BUCKET = 120  # of one replicate
+FEWEST, MOST = 2_048, 8_192  # buckets of a replicate that are worth it
+FEWEST_ROWS = REPLICATES * 512  # of a sketch; fewer tokens than these are not sketched at all
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
 CHOSEN = 30  # of them that are measured, about
 FEW = 32  # of them where it is only asked whether bounds are sure

@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from neurontab.measure.sketch_plan import CHOSEN, SketchPlan
 
-STATISTICS = 1.8  # times as long as running a model is measuring it (tests/benchmarks/stream.py)
-ADDING = 30  # FLOP of a matrix product take as long as one addition to a sketch
-LISTED = 8  # as the product of one listed pair at one token
 ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
 
 
@@ -27,11 +24,27 @@ class Extent:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What takes as long as what is measured before a build."""
+
+    statistics: float  # runs of a model: measuring it alone
+    adding: float  # FLOP of a matrix product: one addition to a sketch
+    listed: float  # FLOP of a matrix product: one listed pair at one token
+
+
+COSTS = {
+    "cpu": Costs(1.8, 30.0, 8.0),  # tests/benchmarks/{stream,small_gpt2}.py
+    "cuda": Costs(3.7, 560.0, 780.0),  # of an H200, tests/benchmarks/medium_gpt2.py
+}
+
+
+@dataclass(frozen=True)
 class Speed:
-    """FLOP a second."""
+    """FLOP a second, and what else takes how long beside."""
 
     product: float  # of a float32 matrix product
     run: float  # of a model over a batch
+    costs: Costs
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,7 @@ def total_seconds(stages: Stages) -> float:
 
 def alone(extent: Extent, speed: Speed) -> Stages:
     """Every model measured alone, in one pass."""
-    seconds = STATISTICS * extent.run_flop / speed.run
+    seconds = speed.costs.statistics * extent.run_flop / speed.run
     return {"activations": Stage(extent.run_flop, seconds)}
 
 
@@ -76,7 +89,7 @@ def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed) -> Stages:
     run = extent.run_flop / speed.run
     return {
         "sketches": Stage(
-            extent.run_flop + 2 * additions, run + ADDING * additions / speed.product
+            extent.run_flop + 2 * additions, run + speed.costs.adding * additions / speed.product
         ),
         "estimates": Stage(estimates, estimates / speed.product),
         "baselines": _baselines(extent, speed),
@@ -93,5 +106,5 @@ def _baselines(extent: Extent, speed: Speed) -> Stage:
 def _listed(extent: Extent, listed: int, speed: Speed) -> Stage:
     """The models once more, and products of so many pairs for a neuron and other model."""
     pairs = listed * extent.neurons * extent.models * extent.tokens
-    seconds = extent.run_flop / speed.run + LISTED * pairs / speed.product
+    seconds = extent.run_flop / speed.run + speed.costs.listed * pairs / speed.product
     return Stage(extent.run_flop + 2 * pairs, seconds)

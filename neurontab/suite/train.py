@@ -2,8 +2,8 @@
 
 FOLDER holds the training text that `python -m neurontab.suite.prepare FOLDER` writes. The result
 is a folder that transformers loads: float16 weights in safetensors, tokenizer, and `training.json`
-with the losses. What is interrupted goes on from its last state in FOLDER and ends with the same
-bits.
+with the losses. What is interrupted goes on from its last state in FOLDER and, on a CPU, ends with
+the same bits.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
+from neurontab.device import device_of
 from neurontab.errors import CorpusError
 from neurontab.suite import CORPUS, FOLDER
 from neurontab.suite.prepare import TOKENIZER, TRAINING
@@ -32,27 +33,32 @@ PROBE = 128  # held-out sequences on which the loss curve is measured
 PROBE_EVERY = 1_000  # steps; the state is kept as often
 
 
-def train(seed: int, text: Path, folder: Path, recipe: Recipe = RECIPE) -> None:
+def train(
+    seed: int, text: Path, folder: Path, device: torch.device, recipe: Recipe = RECIPE
+) -> None:
     """Trains one seed and writes its folder.
 
     Raises CorpusError where the text is not that of the suite's other seeds.
     """
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32
     torch.manual_seed(seed)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(TOKENIZER)
-    model = new_model(tokenizer.bos_token_id, recipe)
+    model = new_model(tokenizer.bos_token_id, recipe).to(device)
     rows = sequences(training_text(text / TRAINING), tokenizer, recipe.n_ctx)
     held_out = pl.read_parquet(CORPUS)["text"].to_list()
     probe = sequences(held_out, tokenizer, recipe.n_ctx)
     probe = probe[torch.randperm(len(probe), generator=torch.Generator().manual_seed(0))[:PROBE]]
+    probe = probe.to(device)
     training = Training(model, seed, recipe)
     state = text / f"seed{seed}.pt"
     made_from = {"recipe": asdict(recipe), "tokens": digest_of_rows(rows)}
-    kept = torch.load(state, weights_only=True) if state.is_file() else {}
+    kept = torch.load(state, weights_only=True, map_location=device) if state.is_file() else {}
     if kept.get("made_from") == made_from:
         training.load(kept)
     else:
         training.curve.append({"step": 0, "loss": loss_of(model, probe)})
-    for step in training.steps(rows):
+    for step in training.steps(rows.to(device)):
         if step % PROBE_EVERY == 0:
             training.curve.append({"step": step, "loss": loss_of(model, probe)})
             print(f"seed {seed} step {step} held-out loss {training.curve[-1]['loss']}", flush=True)
@@ -62,6 +68,7 @@ def train(seed: int, text: Path, folder: Path, recipe: Recipe = RECIPE) -> None:
         "seed": seed,
         "training_sequences": len(rows),
         "minutes": round(training.seconds / 60, 1),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "recipe": asdict(recipe),
         "held_out_loss": training.curve,
     }
@@ -82,15 +89,16 @@ class Training:
     def steps(self, rows: Tensor) -> Iterator[int]:
         """Trains step by step and yields the number of each finished step."""
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))
+        order = order.to(rows.device)
         batch = self.recipe.batch
         while self.step < self.recipe.steps:
             started = time.monotonic()
-            taken = torch.arange(self.step * batch, (self.step + 1) * batch) % len(rows)
+            taken = torch.arange(self.step * batch, (self.step + 1) * batch, device=rows.device)
             self.step += 1
             for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate * share_of_rate(self.step, self.recipe)
-            self._improve(rows[order[taken]])
+            self._improve(rows[order[taken % len(rows)]])
             self.seconds += time.monotonic() - started
             yield self.step
 
@@ -109,6 +117,7 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
+            "random": self._random(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -117,6 +126,16 @@ class Training:
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
+        if self.model.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"].cpu(), self.model.device)
+        else:
+            torch.set_rng_state(state["random"])
+
+    def _random(self) -> Tensor:
+        """Where the generator is that dropout draws from."""
+        if self.model.device.type == "cuda":
+            return torch.cuda.get_rng_state(self.model.device)
+        return torch.get_rng_state()
 
 
 def training_text(path: Path) -> list[str]:
@@ -150,8 +169,8 @@ def new_model(bos: int, recipe: Recipe) -> Any:
         activation_function="gelu_pytorch_tanh",  # GPT-2's own, in one operation
         bos_token_id=bos,
         eos_token_id=bos,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
+        resid_pdrop=recipe.dropout,
+        embd_pdrop=recipe.dropout,
         attn_pdrop=0.0,
     )
     model: Any = GPT2LMHeadModel(config)
@@ -206,8 +225,10 @@ def share_of_rate(step: int, recipe: Recipe) -> float:
 
 @torch.inference_mode()
 def loss_of(model: Any, rows: Tensor) -> float:
-    """Mean loss in nats a token."""
+    """Mean loss in nats a token, without dropout."""
+    model.eval()
     losses: list[float] = [model(part, labels=part).loss.item() for part in rows.split(32)]
+    model.train()
     return round(sum(losses) / len(losses), 4)
 
 
@@ -226,9 +247,10 @@ def main() -> None:
     parser.add_argument("text", type=Path, help="the folder with the training text")
     parser.add_argument("--seed", type=int, required=True, help="of weights and of text order")
     parser.add_argument("--output", type=Path, help="default: this package's folder seedN")
+    parser.add_argument("--device", default="auto", help="cpu, cuda or auto (default)")
     chosen = parser.parse_args()
     folder = chosen.output or FOLDER / f"seed{chosen.seed}"
-    train(chosen.seed, chosen.text, folder)
+    train(chosen.seed, chosen.text, folder, device_of(chosen.device))
 
 
 if __name__ == "__main__":

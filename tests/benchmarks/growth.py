@@ -1,8 +1,9 @@
 """`python tests/benchmarks/growth.py [--chart FILE]`: how matching by sketches grows.
 
-Whole builds of two models in processes of their own: with one, two and four times the tokens of the
-suite's first two models, then with one, two and four times the neurons of two random models over
-the same tokens. Seconds are of the stages that match; peaks are of the whole process.
+Whole builds of the suite's first two models in processes of their own: over one, two and four times
+the tokens, then with a quarter, half and all of the neurons of each layer. (Random models would not
+do: where nothing stands out, all pairs are measured.) Seconds are of the stages that match; peaks
+are of the whole process.
 """
 
 import json
@@ -10,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import altair as alt
 import polars as pl
 import tomli_w
 import torch
+from transformers import GPT2LMHeadModel
 
 from neurontab import suite
 from neurontab.suite.recipe import RECIPE
-from neurontab.suite.train import new_model, save
+from neurontab.suite.train import save
 
-TOKENS = (100_000, 200_000, 400_000)
-WIDTHS = (512, 1_024, 2_048)
+TOKENS = (250_000, 500_000, 1_000_000)
+WIDTHS = (128, 256, 512)
 MATCHING = ("sketches", "estimates", "finals", "further rows", "by document", "matches")
 
 
@@ -35,19 +36,29 @@ def growth() -> list[dict[str, Any]]:
         pair = suite.models()[:2]
         by_tokens = [{"grows": "tokens"} | built(folder / f"tokens{n}", pair, n) for n in TOKENS]
         by_neurons = [
-            {"grows": "neurons"} | built(folder / f"width{w}", wide(folder, w), TOKENS[0])
+            {"grows": "neurons"} | built(folder / f"width{w}", narrowed(folder, w), TOKENS[0])
             for w in WIDTHS
         ]
     return by_tokens + by_neurons
 
 
-def wide(folder: Path, d_mlp: int) -> list[Path]:
-    """Two random models of the suite's recipe, but for their width."""
+def narrowed(folder: Path, d_mlp: int) -> list[Path]:
+    """The suite's first two models with only the first neurons of every layer."""
     found = []
-    for seed in range(2):
-        torch.manual_seed(seed)
-        found.append(folder / f"models{d_mlp}" / f"m{seed}")
-        save(new_model(0, replace(RECIPE, d_mlp=d_mlp)), found[-1], {})
+    for source in suite.models()[:2]:
+        model = GPT2LMHeadModel.from_pretrained(source, dtype=torch.float32)
+        weights = model.state_dict()
+        config = model.config
+        config.n_inner = d_mlp
+        for layer in range(RECIPE.n_layers):
+            mlp = f"transformer.h.{layer}.mlp"
+            for name, axis in (("c_fc.weight", 1), ("c_fc.bias", 0), ("c_proj.weight", 0)):
+                whole = weights[f"{mlp}.{name}"]
+                weights[f"{mlp}.{name}"] = whole.narrow(axis, 0, d_mlp).clone()
+        narrow = GPT2LMHeadModel(config)
+        narrow.load_state_dict(weights)
+        found.append(folder / f"models{d_mlp}" / source.name)
+        save(narrow, found[-1], {})
     return found
 
 

@@ -13,28 +13,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from figures import show
-from growth import growth
 from published import published_cost
 from small_gpt2 import small_gpt2_figures
+from tiles import tile_efficiency
 from torch import Tensor
 
 from neurontab.config import BuildConfig
 from neurontab.config import Matching as MatchingConfig
 from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.bounds import Sketched, bounds
-from neurontab.measure.candidates import Candidates
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.document_groups import DocumentGroups
-from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import HIGHEST, Matching, Ranks
 from neurontab.measure.similarity import Similarity
+from neurontab.measure.sketch_plan import MOST
 from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
 from neurontab.measure.tile import Place
@@ -105,8 +102,11 @@ class Measured:
         return matching
 
 
-def measured(tokens: int, n_models: int = 5) -> Measured:
-    """Some models of the suite, surveyed over so many tokens or all there are."""
+def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Measured:
+    """Some models of the suite, surveyed over so many tokens or all there are.
+
+    Their sketches have so many buckets, or as many as are planned.
+    """
     from neurontab import suite
 
     config = BuildConfig(
@@ -117,6 +117,10 @@ def measured(tokens: int, n_models: int = 5) -> Measured:
     every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
     if every.corpus.n_counted > tokens:
         every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
+    planned = every.plan.sketch
+    if buckets is not None and planned is not None:
+        sized = replace(planned, buckets=buckets)
+        every = replace(every, plan=replace(every.plan, sketch=sized))
     models, text = every.models, every.corpus
     survey = Survey.of(text, models[0].widths, models[0].facts.d_vocab, exported=0, seed=0)
     layers: dict[str, list[LayerFacts]] = {}
@@ -190,8 +194,11 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
 
 
 def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
-    """Both modes over fewer tokens, and by sketches with twenty seeds of signs."""
-    of = measured(FEWER)
+    """Both modes over fewer tokens, and by sketches with twenty seeds of signs.
+
+    Sketches are as large as over a million tokens.
+    """
+    of = measured(FEWER, buckets=MOST)
     clock = Clock()
     started = time.perf_counter()
     exact = of.matched(folder, clock, sketched=False)
@@ -203,7 +210,7 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
         same += int((index[:, 0] == other_index[:, 0]).sum())
         lost = max(lost, (value[:, 0] - other_value[:, 0]).max().item())
         rows += len(value)
-    pair = measured(FEWER, n_models=2)
+    pair = measured(FEWER, n_models=2, buckets=MOST)
     truth = pair.matched(folder, Clock(), sketched=False)
     wrong = 0
     for seed in range(SEEDS):
@@ -241,63 +248,17 @@ def wrong_on_rare_events(seed: int) -> int:
     return int(found.state["a/b/highest/index"][0].item() != len(activations[Place("b", 0)].T) - 1)
 
 
-def tile_efficiency(d_mlp: int, buckets: int = 1_024, replicates: int = 10) -> tuple[float, float]:
-    """Products and rotations alone over the tile engine's time, and that time.
-
-    Medians of five in turns.
-    """
-    random = torch.Generator().manual_seed(0)
-    names, n, draws, types = ("a", "b"), 1_000_000, 4, 512
-    ones = torch.ones(d_mlp, dtype=torch.float64)
-    facts = LayerFacts(torch.zeros(d_mlp), torch.zeros(d_mlp), ones, ones > 0)
-    means = TokenMeans(torch.randn(d_mlp, types, generator=random) * (0.6 / types) ** 0.5)
-    family = Family({name: [facts] for name in names}, dict.fromkeys(names, means), n, False)
-    layers = [
-        Sketched.of(
-            torch.randn(replicates, buckets, d_mlp, generator=random) * (n / buckets) ** 0.5,
-            means.values,
-            ones,
-            n,
-        )
-        for _ in names
-    ]
-    places = Place("a", 0), Place("b", 0)
-    ranks = Ranks(10, 5, two_sided=False)
-    candidates = Candidates(family, ranks, 256, CPU)
-    similarity = Similarity(family, CPU)
-    baselines = Baselines(family, Draws(draws, "haar", 0), CPU)
-    matrices = [torch.linalg.qr(torch.randn(d_mlp, d_mlp))[0] for _ in range(draws)]
-    engine, plain = [], []
-    for _ in range(6):
-        started = time.perf_counter()
-        found = bounds(layers[0], layers[1], 25.0)
-        candidates.read(places, found)
-        tiles = Estimated(family, {places: found.corr})
-        similarity.read(tiles)
-        for tile in tiles.tile(*places).both_ways():
-            baselines.read_rotated(tile, matrices)
-        engine.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        for x, y in zip(layers[0].sketch, layers[1].sketch, strict=True):
-            x.T @ y
-        means.values @ means.values.T
-        for matrix in (*matrices, *matrices) * 2:
-            found.corr @ matrix.T
-        plain.append(time.perf_counter() - started)
-    return median(plain[1:]) / median(engine[1:]), median(engine[1:])
-
-
 def main() -> None:
     """Prints the figures, as JSON when asked for."""
     tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
-    efficiency = {d_mlp: tile_efficiency(d_mlp) for d_mlp in (1_024, 3_072)}
+    efficiency = {d_mlp: tile_efficiency(d_mlp, CPU) for d_mlp in (1_024, 3_072)}
     with tempfile.TemporaryDirectory() as folder:
         costs, details = suite_figures(tokens, Path(folder))
         right, compared = agreement(Path(folder))
     small, extrapolated = small_gpt2_figures(efficiency[3_072][1])
     by_width = {f"tile_efficiency_{width}": round(e, 3) for width, (e, _) in efficiency.items()}
     figures = {"tile_efficiency": min(by_width.values()), **costs, **right, **small}
-    found = {**details, **compared, **by_width, **extrapolated, "growth": growth()}
+    found = {**details, **compared, **by_width, **extrapolated}
     show(figures | {"details": found})
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from figures import show
-from small_gpt2 import random_gpt2_small
+from parts import SMALL, random_gpt2
 from transformers import GPT2LMHeadModel
 
 from neurontab import suite
@@ -105,7 +105,7 @@ def measure_gpt2_small() -> None:
     """Measures it in this process, and prints the peak."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        random_gpt2_small(folder)
+        random_gpt2(folder, SMALL)
         model = LanguageModel(parse_source(str(folder / "m")), CPU)
         text = prepared(model, str(folder / "text.txt"), 49_000)
         survey = Survey.of(text, model.widths, model.facts.d_vocab, exported=2_048, seed=0)

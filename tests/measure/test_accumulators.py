@@ -387,6 +387,18 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
             assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_gpu_s_contexts_are_those_of_loops(sign: int, split: str) -> None:
+    loops, tensors = Extremes(6, sign), Extremes(6, sign)
+    for part in batches(split):
+        loops.add(rows_of(part), part)
+        tensors.add_tensors(rows_of(part), part)
+    one, other = contexts_found(loops), contexts_found(tensors)
+    for key, found in one.items():
+        assert np.array_equal(found, other[key], equal_nan=True), key
+
+
 def test_a_histogram_reaches_to_what_was_seen_and_counts_everything() -> None:
     moments = Moments(FIRST)
     moments.add(VALUES, torch.from_numpy(ROWS))

@@ -10,10 +10,10 @@ from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.plan import Plan, plan
 from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
-from neurontab.measure.stages import Speed
+from neurontab.measure.stages import COSTS, Speed
 
 GIB = 2**30
-SPEED = Speed(product=1e11, run=2.5e10)
+SPEED = Speed(product=1e11, run=2.5e10, costs=COSTS["cpu"])
 SUITE = ModelFacts(
     "seed0",
     "seed0",

@@ -92,7 +92,11 @@ def test_rows_that_fail_are_measured_whole() -> None:
         if (place, other) == (Place("a", 0), Place("b", 0)):
             too_high[0, 0] = 2.0  # far above all bounds of the others
         found = Bounds(
-            too_high, corr - 0.5, torch.maximum(too_high, corr + 0.5), corr - 1, corr + 1
+            too_high,
+            corr - 0.5,
+            torch.maximum(too_high, corr + 0.5),
+            between=corr,
+            size=torch.ones_like(corr),
         )
         candidates.read((place, other), found)
     matching = Matching(family, ranks, CPU)

@@ -38,7 +38,7 @@ def test_a_model_has_the_recipe_s_shape_in_half_precision(folder: Path) -> None:
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
     losses = json.loads((folder / "training.json").read_text())["held_out_loss"]
     assert losses[-1]["step"] == RECIPE.steps
-    assert losses[-1]["loss"] < 4.5 < 8.2 < losses[0]["loss"]
+    assert losses[-1]["loss"] < 3.2 < 8.2 < losses[0]["loss"]
 
 
 def test_all_seeds_share_the_suite_s_tokenizer() -> None:
@@ -90,9 +90,9 @@ def test_held_out_text_is_of_projects_held_out_with_its_licence_beside() -> None
 
 def test_the_recorded_evidence_shows_the_phenomenon() -> None:
     figures = json.loads(EVIDENCE.read_text("utf-8"))
-    assert min(figures["default_universal_share"]) >= 0.007
+    assert min(figures["default_universal_share"]) >= 0.01
     assert min(figures["default_layers"]) >= 2
-    assert min(figures["default_groups"]) >= 14
+    assert min(figures["default_groups"]) >= 15
     assert figures["default_features"] >= 15
     assert figures["default_features_not_token"] >= 5
     assert max(figures["untrained_universal"]) == 0

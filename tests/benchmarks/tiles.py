@@ -1,0 +1,79 @@
+"""The tile engine on two layers: bounds and lists of pairs, likeness of layers, baselines."""
+
+import time
+from itertools import product
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from neurontab.measure.baselines import Baselines, Draws
+from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.candidates import Candidates
+from neurontab.measure.estimated import Estimated
+from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.matching import Ranks
+from neurontab.measure.similarity import Similarity
+from neurontab.measure.token_share import TokenMeans
+
+LAYERS = 3  # of two models
+
+
+def tile_efficiency(
+    d_mlp: int, device: torch.device, buckets: int = 1_024, replicates: int = 10
+) -> tuple[float, float]:
+    """Products and rotations alone over the tile engine's time, and that time.
+
+    Three layers against three others, in turns with the products; medians of eight tiles.
+    """
+    random = torch.Generator(device).manual_seed(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=random, device=device)
+
+    n, draws, types = 1_000_000, 4, 512
+    ones = torch.ones(d_mlp, dtype=torch.float64, device=device)
+    facts = LayerFacts(ones.float() * 0, ones * 0, ones, ones > 0)
+    scale, size = (0.6 / types) ** 0.5, (n / buckets) ** 0.5
+    means = {name: drawn(LAYERS * d_mlp, types) * scale for name in ("a", "b")}
+    family = Family(
+        {name: [facts] * LAYERS for name in ("a", "b")},
+        {model: TokenMeans(values) for model, values in means.items()},
+        n,
+        two_sided=False,
+    )
+    layers = {
+        place: Sketched.of(drawn(replicates, buckets, d_mlp) * size, family.means(place), ones, n)
+        for place in family.all_places()
+    }
+    ranks = Ranks(10, 5, two_sided=False)
+    candidates = Candidates(family, ranks, 256, device)
+    similarity = Similarity(family, device)
+    baselines = Baselines(family, Draws(draws, "haar", 0), device)
+    matrices = [torch.linalg.qr(drawn(d_mlp, d_mlp))[0] for _ in range(draws)]
+    # Once a layer, as its draws are the same for all others.
+    rotated = {place: baselines.rotated(place, matrices) for place in layers}
+
+    def elapsed(started: float) -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter() - started
+
+    engine, plain = [], []
+    for place, other in product(family.places("a"), family.places("b")):
+        started = time.perf_counter()
+        found = bounds(layers[place], layers[other], 25.0)
+        candidates.read((place, other), found)
+        tiles = Estimated(family, {(place, other): found.corr})
+        similarity.read(tiles)
+        for tile in tiles.tile(place, other).both_ways():
+            baselines.read_rotated(tile, rotated[tile.other])
+        engine.append(elapsed(started))
+        started = time.perf_counter()
+        for x, y in zip(layers[place].sketch, layers[other].sketch, strict=True):
+            x.T @ y
+        family.means(place) @ family.means(other).T
+        for matrix in (*matrices, *matrices) * 2:
+            found.corr @ matrix.T
+        plain.append(elapsed(started))
+    return median(plain[1:]) / median(engine[1:]), median(engine[1:])

@@ -1,0 +1,48 @@
+"""On a GPU: the tables of the CPU, but for rounding."""
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from killed import settings_of
+from polars.testing import assert_frame_equal
+
+from neurontab.building import build
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_a_gpu_gives_the_tables_of_the_cpu(tmp_path: Path, mode: str) -> None:
+    settings = settings_of(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=12_000))
+    matching = settings.matching.model_copy(update={"mode": mode})
+    cpu, cuda = (
+        build(
+            settings.model_copy(update={"matching": matching, "device": device}),
+            tmp_path / device,
+        )
+        for device in ("cpu", "cuda")
+    )
+    assert cuda.manifest.device == "cuda"
+    assert cpu.manifest.tables.keys() == cuda.manifest.tables.keys()
+    different = {}
+    for name in cpu.manifest.tables:
+        expected, found = (run.scan(name).collect() for run in (cpu, cuda))
+        try:
+            assert_frame_equal(found, expected, rel_tol=1e-4, abs_tol=2e-5)
+        except AssertionError as error:
+            different[name] = str(error)
+    assert different == {}
+
+
+def test_products_of_bfloat16_are_near(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=12_000))
+    matching = settings.matching.model_copy(update={"products": "bfloat16"})
+    run = build(
+        settings.model_copy(update={"matching": matching, "device": "cuda"}), tmp_path / "run"
+    )
+    about = run.manifest.matched
+    assert about is not None
+    assert about.rounding_error is not None
+    assert 1e-5 < about.rounding_error < 2**-8
