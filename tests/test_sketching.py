@@ -72,8 +72,8 @@ def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> Non
         build(settings, tmp_path / "run", stop=lambda: True)
     config = tmp_path / "run" / "state" / "build" / "config.toml"
     begun = config.read_text("utf-8")
-    assert "buckets = 97\n" in begun
-    config.write_text(begun.replace("buckets = 97\n", "buckets = 20\n"), "utf-8")
+    assert "buckets = 99\n" in begun
+    config.write_text(begun.replace("buckets = 99\n", "buckets = 20\n"), "utf-8")
     matched = build(settings, tmp_path / "run").manifest.matched
     assert matched is not None
     assert matched.sketch_rows == 10 * 20
