@@ -1,4 +1,4 @@
-"""Loops over activations on the CPU, compiled: one pass each, neurons split among the cores.
+"""Loops over activations and correlations on the CPU, compiled: neurons split among the cores.
 
 Arrays are [row, neuron] unless said otherwise, a row being one position of the text; they are
 changed in place. What the numbers mean is told by the accumulators in `measure` that call these.

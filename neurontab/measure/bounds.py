@@ -79,10 +79,10 @@ class Sketched:
         variance: Float[Tensor, " neuron"],
         n: int,
     ) -> "Sketched":
-        """Scales the sums over n positions."""
+        """Scales the sums over n positions in place: they are too large to be there twice."""
         within = 1 - token_means.double().square().sum(dim=1)
         length = torch.where(within > LITTLE, n * variance * within, 0.0)
-        scaled = sums * inverse_root(length).float()
+        scaled = sums.mul_(inverse_root(length).float())
         return cls(scaled, token_means, within.clamp_min(0), scaled.flatten(0, 1).norm(dim=0))
 
     def rows(self, here: slice) -> "Sketched":

@@ -19,6 +19,7 @@ KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, powe
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
 GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
+ROTATION_BYTES = 12  # of a random matrix, and of it with each kind's scales
 TILES_AT_ONCE = 8  # of the widest layers, in float64, while they are read
 
 
@@ -121,7 +122,7 @@ def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
     best = total * len(models) * (kept + DRAWN_BYTES * needs.draws)
     return (
         4 * block * (total + _largest(models))
-        + 8 * widest**2 * (TILES_AT_ONCE + needs.draws)
+        + widest**2 * (8 * TILES_AT_ONCE + ROTATION_BYTES * needs.draws)
         + best
     )
 

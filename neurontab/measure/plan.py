@@ -9,7 +9,13 @@ from pathlib import Path
 from neurontab.errors import RunError
 from neurontab.measure.memory import Memory, Needs, memory, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import FEWEST_ROWS, Mode, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import (
+    FEWEST_TOKENS,
+    SKETCHED,
+    Mode,
+    SketchPlan,
+    sketch_plan,
+)
 from neurontab.measure.stages import (
     Extent,
     Speed,
@@ -19,6 +25,7 @@ from neurontab.measure.stages import (
     exactly,
     total_seconds,
 )
+from neurontab.measure.survey import groups_within
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 STATES = 2  # of a pass on disk at once: the next is whole before the last one goes
@@ -82,7 +89,7 @@ class Plan:
 
     def _mode(self) -> str:
         if self.too_few:
-            return f"by all products: a sketch has {FEWEST_ROWS:,} rows at least, more than tokens"
+            return f"by all products: fewer than {SKETCHED:,} tokens are not sketched"
         if self.sketch is None:
             return "by all products"
         rows = self.sketch.replicates * self.sketch.buckets
@@ -108,14 +115,16 @@ def plan(
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     place = memory(models, needs, allowed=allowed, free=free)
     extent = _extent(models, neurons, tokens, needs)
-    sketch = begun or sketch_plan(tokens, extent.neurons, len(models), needs.types, place.room)
+    sketch = begun or sketch_plan(tokens, extent.neurons, len(models), extent.groups, place.room)
     exact = exactly(extent, place.passes, speed)
     sketched = by_sketches(extent, sketch, speed)
-    faster = begun or (sketch.worth_it and total_seconds(sketched) < total_seconds(exact))
+    fits = place.together + sketch.size <= place.budget
+    enough = sketch.worth_it and tokens >= FEWEST_TOKENS and fits
+    faster = begun or (enough and total_seconds(sketched) < total_seconds(exact))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
     states = STATES * needs.processes
-    too_few = mode == "sketch" and tokens < FEWEST_ROWS
+    too_few = mode == "sketch" and tokens < SKETCHED
     if (mode == "sketch" and not too_few) or (mode == "auto" and faster):
         return replace(
             rest,
@@ -143,7 +152,7 @@ def _extent(
         models=len(models),
         products=(total**2 + sum(squares.values())) / 2,
         rotations=4.0 * sum((total - neurons[name]) * square for name, square in squares.items()),
-        types=needs.types,
+        groups=groups_within(needs.types, max(neurons.values())),
         draws=needs.draws,
         kept=needs.kept,
         run_flop=float(2 * tokens * sum(map(weights_of, models))),

@@ -10,10 +10,11 @@ Mode = Literal["auto", "sketch", "exact"]
 REPLICATES = 10
 FAILURE = 0.01  # probability that anything at all is wrong in the best matches of a family
 TOKENS_A_BUCKET = 120  # of one replicate
-FEWEST, MOST = 2_048, 8_192  # buckets of a replicate that are worth it
-FEWEST_ROWS = REPLICATES * 512  # of a sketch; fewer tokens than these are not sketched at all
+FEWEST, MOST = 512, 8_192  # buckets of a replicate that are worth it
+FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
+SKETCHED = 5_120  # tokens at least for any sketch
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
-CHOSEN = 30  # of them that are measured, about
+CHOSEN = 30  # of them that are measured, about; a pair counts once
 FEW = 32  # of them where it is only asked whether bounds are sure
 CANDIDATE_BYTES = 16 * (2 * (LISTED + 1) + FEW + 1)  # a neuron and other model: three lists
 
@@ -34,14 +35,14 @@ class SketchPlan:
         return self.buckets >= FEWEST
 
 
-def sketch_plan(tokens: int, neurons: int, models: int, types: int, room: int) -> SketchPlan:
-    """The sketches of a family over so many tokens of so many types.
+def sketch_plan(tokens: int, neurons: int, models: int, groups: int, room: int) -> SketchPlan:
+    """The sketches of a family over so many tokens, in so many groups with means of their own.
 
     They take half of `room` bytes at most.
     """
     fitting = room // 2 // (4 * REPLICATES * neurons)
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
     lists = CANDIDATE_BYTES * neurons * models
-    sums = 4 * neurons * (REPLICATES * buckets + types + 1)
-    by_group = 8 * GROUPS * CHOSEN * neurons * models // 2
+    sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
+    by_group = 8 * GROUPS * CHOSEN * neurons * models
     return SketchPlan(REPLICATES, buckets, LISTED, FAILURE, lists + sums + by_group)

@@ -16,7 +16,7 @@ class Extent:
     models: int
     products: float  # pairs of neurons in all tiles
     rotations: float  # FLOP of turning all tiles once
-    types: int  # of tokens
+    groups: int  # of tokens, with means of their own
     draws: int
     kept: int  # matches of a neuron and other model
     run_flop: float  # of all models over all tokens
@@ -83,7 +83,7 @@ def exactly(extent: Extent, passes: int, speed: Speed) -> Stages:
 
 def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed) -> Stages:
     """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass."""
-    rows = sketch.replicates * sketch.buckets + extent.types
+    rows = sketch.replicates * sketch.buckets + extent.groups
     additions = sketch.replicates * extent.neurons * extent.tokens
     estimates = 2 * extent.products * rows
     run = extent.run_flop / speed.run

@@ -29,8 +29,7 @@ twin: five models of the same recipe that took no step.
 Printed by `python tests/benchmarks/suite.py`, over the tokens that a build takes by default. Over
 more of them correlations are a little lower, and fewer neurons pass.
 
-The paper found 1 to 5 % of GPT-2's neurons universal. Here there are more: these models are small,
-see the same text several times, and were trained with dropout.
+The paper found 1 to 5 % of GPT-2's neurons universal. Here there are more.
 
 ## What one cannot conclude
 
@@ -38,9 +37,8 @@ see the same text several times, and were trained with dropout.
   million tokens, {epochs:.0f} times the same text. What is universal here is mostly what a small
   model learns first: frequent tokens, and which language or format it is reading.
 - Not that a share of universal neurons is a property of the architecture: dropout, input biases
-  that begin at {bias} and a small weight decay were chosen because they show the phenomenon. In a
-  shorter trial of two seeds the same recipe without dropout made half as many neurons universal; a
-  suite before this one, without it and after a seventh of the tokens, had 0.7 to 1.3 %. The
+  that begin at {bias} and a small weight decay were chosen because they show the phenomenon. A
+  suite before this one, without dropout and after a seventh of the tokens, had 0.7 to 1.3 %. The
   rule and its threshold were not chosen.
 - Seeds share text and tokenizer. What they have in common is common under these.
 - All five were trained by one recipe: five seeds are five draws of it.
@@ -66,7 +64,7 @@ an earlier one are left out.
 GPT2LMHeadModel, float16 safetensors, to be loaded as float32. Byte-level BPE whose alphabet are the
 bytes of the training text, tied embeddings, GPT-2's dropout except in attention. Position 0 of
 every training sequence is `<|endoftext|>`; documents lie end to end. AdamW, with Muon for the
-matrices of attention. All five together took {minutes} minutes on one {device}.
+matrices of attention. All five at once took {minutes} minutes on one {device}.
 
 {recipe}
 
@@ -78,7 +76,7 @@ Loss on 128 held-out sequences, nats a token:
 
     python -m neurontab.suite.archives FOLDER      # fetches the releases; Debian 12
     python -m neurontab.suite.prepare FOLDER       # five minutes
-    python -m neurontab.suite.train FOLDER --seed 0    # to 4, on a GPU
+    python -m neurontab.suite.train FOLDER --seed 0    # to 4, at once on a GPU
     python tests/benchmarks/suite.py --write
     python -m neurontab.suite.card
 """

@@ -52,7 +52,11 @@ def train(
     probe = probe.to(device)
     training = Training(model, seed, recipe)
     state = text / f"seed{seed}.pt"
-    made_from = {"recipe": asdict(recipe), "tokens": digest_of_rows(rows)}
+    made_from = {
+        "recipe": asdict(recipe),
+        "tokens": digest_of_rows(rows),
+        "device": device.type,
+    }
     kept = torch.load(state, weights_only=True, map_location=device) if state.is_file() else {}
     if kept.get("made_from") == made_from:
         training.load(kept)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from figures import show
-from parts import MEDIUM, REPLICATES, Parts, Shape, parts_of, random_gpt2
+from parts import LISTED, MEDIUM, REPLICATES, Parts, Shape, parts_of, random_gpt2
 from stream import prepared
 from tiles import tile_efficiency
 
@@ -26,15 +26,16 @@ from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
 
 BATCH, MODELS, TOKENS = 16_384, 5, 100_000_000
-BUCKETS = 2_048  # what a card of 80 GB holds of five models
-ROOM = 60e9  # bytes that it has for sums of products
-WORDS = 5_000  # of the text's vocabulary
+BUCKETS = 2_048  # of five models, they take half of a card of 80 GB
+ROOM = 40e9  # bytes that it has for sums of products
+KEPT = 20  # matches of a neuron with another model, both directions together
+WORDS, DOCUMENT = 5_000, 1_000  # of the text's vocabulary, and of a document
 MEASURED = 8 * BATCH
 
 
 def passes(model: LanguageModel, folder: Path) -> dict[str, float]:
     """Tokens a second of a pass without and with all statistics."""
-    text = prepared(model, str(folder / "words.txt"), MEASURED)
+    text = prepared(model, str(folder / "text"), MEASURED)
     survey = Survey.of(text, model.widths, model.facts.d_vocab, exported=2_048, seed=0)
     layers = begin(model, survey, BATCH)
 
@@ -68,20 +69,21 @@ def hours(
     cost: Parts, measured: float, tile_seconds: float, shape: Shape = MEDIUM
 ) -> dict[str, float]:
     """Of five models over 100 million tokens, all of them together."""
-    pairs = MODELS * (MODELS + 1) / 2  # of models, each with itself as well
+    pairs = MODELS * (MODELS - 1) / 2 + MODELS / 2  # of models, and half of one with itself
     tiles = MODELS * shape.n_layers * (MODELS * shape.n_layers + 1) / 2
     statistics = MODELS * TOKENS / measured
     runs = MODELS * TOKENS * cost.run
-    listing = MODELS * TOKENS * cost.turning + pairs * TOKENS * cost.listing
+    turning, listing = MODELS * TOKENS * cost.turning, pairs * TOKENS * cost.listing
     sketched = statistics + 2 * runs + MODELS * TOKENS * cost.sketching + tiles * tile_seconds
     times = math.ceil(8 * tiles * shape.d_mlp**2 / ROOM)  # the products need so many passes
     exact = statistics + (times + 1) * runs + tiles * tile_seconds
+    exact += turning + listing * KEPT / LISTED
     seconds = {
         "forward_once": runs,
         "statistics": statistics,
-        "by_sketches": sketched + listing,
-        "exact_float32": exact + listing + tiles * TOKENS * cost.product,
-        "exact_bfloat16": exact + listing + tiles * TOKENS * cost.rounded_product,
+        "by_sketches": sketched + turning + listing,
+        "exact_float32": exact + tiles * TOKENS * cost.product,
+        "exact_bfloat16": exact + tiles * TOKENS * cost.rounded_product,
     }
     return {name: round(each / 3_600, 2) for name, each in seconds.items()}
 
@@ -92,7 +94,10 @@ def figures(device: torch.device) -> dict[str, Any]:
         folder = Path(name)
         random_gpt2(folder, MEDIUM)
         drawn = torch.randint(0, WORDS, (MEASURED + BATCH,)).tolist()
-        (folder / "words.txt").write_text(" ".join(f"w{number}" for number in drawn))
+        (folder / "text").mkdir()
+        for first in range(0, len(drawn), DOCUMENT):
+            words = " ".join(f"w{number}" for number in drawn[first : first + DOCUMENT])
+            (folder / "text" / f"{first}.txt").write_text(words)
         model = LanguageModel(parse_source(str(folder / "m")), device)
         speed = passes(model, folder)
         cost = parts_of(model, MEDIUM, BATCH, BUCKETS)
