@@ -278,14 +278,14 @@ def turn(
     rows: npt.NDArray[np.int64],
     shift: npt.NDArray[np.float32],
     begin: npt.NDArray[np.int64],
-    length: npt.NDArray[np.int64],
+    stride: npt.NDArray[np.int64],
     turned: npt.NDArray[np.float32],
 ) -> None:
-    """Writes rows less the shift, neuron j of each so many lengths beyond where it begins."""
+    """Writes rows less the shift, neuron j of each so many strides beyond where it begins."""
     for chunk in prange((values.shape[1] + LINE - 1) // LINE):
         first, last = chunk * LINE, min(values.shape[1], (chunk + 1) * LINE)
         for member in range(len(rows)):
-            here, step = values[rows[member]], length[member]
+            here, step = values[rows[member]], stride[member]
             place = begin[member] + first * step
             for j in range(first, last):
                 turned[place] = here[j] - shift[j]
@@ -296,25 +296,25 @@ def turn(
 def add_listed(
     one: npt.NDArray[np.float32],
     other: npt.NDArray[np.float32],
-    lengths: npt.NDArray[np.int64],
+    strides: npt.NDArray[np.int64],
     groups: npt.NDArray[np.int64],
     first: npt.NDArray[np.int64],
     column: npt.NDArray[np.int64],
     sums: npt.NDArray[np.float64],
 ) -> None:
-    """Adds the inner products of neurons of one with listed ones of the other [pair, group].
+    """Adds the inner products of neurons of one with listed ones of the other [group, pair].
 
-    The list of neuron i is `column[first[i] : first[i + 1]]`. Pieces [neuron, position] lie end to
-    end; one stays in the cache. Four products are added together, so that the neuron of one is
-    fetched less often.
+    The list of neuron i is `column[first[i] : first[i + 1]]`. Pieces [neuron, position], filled up
+    with zeros, lie end to end; one stays in the cache. Four products are added together, so that
+    the neuron of one is fetched less often.
     """
-    neurons, others = len(one) // lengths.sum(), len(other) // lengths.sum()
+    neurons, others = len(one) // strides.sum(), len(other) // strides.sum()
     start = 0
-    for piece in range(len(lengths)):
-        length, group = lengths[piece], groups[piece]
-        end = start + length
-        mine = one[start * neurons : end * neurons].reshape(neurons, length)
-        theirs = other[start * others : end * others].reshape(others, length)
+    for piece in range(len(strides)):
+        stride, kept = strides[piece], sums[groups[piece]]
+        end = start + stride
+        mine = one[start * neurons : end * neurons].reshape(neurons, stride)
+        theirs = other[start * others : end * others].reshape(others, stride)
         start = end
         for row in prange(len(first) - 1):
             x = mine[row]
@@ -324,22 +324,22 @@ def add_listed(
                 c, d = theirs[column[at + 2]], theirs[column[at + 3]]
                 to_a, to_b = np.float32(0), np.float32(0)
                 to_c, to_d = np.float32(0), np.float32(0)
-                for t in range(length):
+                for t in range(stride):
                     to_a += x[t] * a[t]
                     to_b += x[t] * b[t]
                     to_c += x[t] * c[t]
                     to_d += x[t] * d[t]
-                sums[at, group] += to_a
-                sums[at + 1, group] += to_b
-                sums[at + 2, group] += to_c
-                sums[at + 3, group] += to_d
+                kept[at] += to_a
+                kept[at + 1] += to_b
+                kept[at + 2] += to_c
+                kept[at + 3] += to_d
                 at += 4
             while at < last:
                 a = theirs[column[at]]
                 to_a = np.float32(0)
-                for t in range(length):
+                for t in range(stride):
                     to_a += x[t] * a[t]
-                sums[at, group] += to_a
+                kept[at] += to_a
                 at += 1
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from neurontab.listing import measure_listed
-from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.bounds import Sketched, bounds, reach
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.estimated import Estimated
@@ -51,7 +51,10 @@ def match_sketched(
     Returns what the passes for exact values have summed, and how many rows the chosen pairs did
     not settle.
     """
-    candidates = Candidates(family, matching.ranks, plan.listed, prepared.device)
+    statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
+    nats = math.log(statements / plan.failure)
+    far = reach(nats, plan.replicates, plan.buckets)
+    candidates = Candidates(family, matching.ranks, plan.listed, far, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
     estimates = f"{ESTIMATES}-{plan.buckets}"
@@ -60,7 +63,7 @@ def match_sketched(
         name = f"{SKETCHES}-{plan.buckets}"
         _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
         if passes.processes.first:
-            _estimate(prepared, family, sketches, candidates, readers, plan=plan, progress=progress)
+            _estimate(prepared, family, sketches, candidates, readers, nats, progress=progress)
         passes.keep(estimates, kept)
         passes.forget(name)
     settling = Settling(family, candidates, matching, len(documents))
@@ -121,8 +124,8 @@ def _estimate(
     sketches: Mapping[Place, Sketch],
     candidates: Candidates,
     readers: Sequence[Reader],
+    nats: float,
     *,
-    plan: SketchPlan,
     progress: Progress,
 ) -> None:
     """Bounds and estimates of all tiles, so many at a time as there is memory for."""
@@ -130,8 +133,6 @@ def _estimate(
         place: Sketched.of(sketch.sums, family.means(place), family.facts(place).variance, family.n)
         for place, sketch in sketches.items()
     }
-    statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
-    nats = math.log(statements / plan.failure)
     pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
     widths = {place: len(family.facts(place).eligible) for place in layers}
     with progress.stage(ESTIMATES, 2 * len(pairs), "tiles") as stage:

@@ -4,7 +4,7 @@ import torch
 from summed import CPU, summed
 from torch import Tensor
 
-from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.bounds import Sketched, bounds, reach
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals
@@ -32,7 +32,8 @@ def settled(
 ) -> Matching:
     """The matching that sketches, and exact values of some pairs, lead to."""
     layers = sketches(family, activations, hashing)
-    candidates = Candidates(family, ranks, listed, CPU)
+    far = reach(nats, hashing.replicates, hashing.buckets)
+    candidates = Candidates(family, ranks, listed, far, CPU)
     for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
         candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
     matching = Matching(family, ranks, CPU)
@@ -62,7 +63,7 @@ def add_all(finals: Finals, family: Family, activations: Activations) -> None:
     for rows in torch.arange(family.n).split(AT_ONCE):
         turned = {}
         for model in family.layers:
-            turned[model] = Turned(len(family.eligible(model)), len(rows), CPU)
+            turned[model] = Turned(len(family.eligible(model)), len(rows), 2, CPU)
             turned[model].begin(Layout.of([rows % 2]))
             for place in family.places(model):
                 shift, first = family.facts(place).shift, family.first(place)

@@ -105,9 +105,14 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     return found
 
 
+def reach(nats: float, replicates: int, buckets: int) -> float:
+    """The c of the above: how far a correlation of 0 may lie above the highest estimate."""
+    return math.sqrt(math.expm1(nats / replicates) / buckets)
+
+
 def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     replicates, buckets, _ = one.sketch.shape
-    slack = math.expm1(nats / replicates) / buckets
+    slack = reach(nats, replicates, buckets) ** 2
     between = one.token_means @ other.token_means.T
     size = torch.outer(one.within.sqrt(), other.within.sqrt()).float()
     least = torch.full_like(size, torch.inf)

@@ -122,16 +122,16 @@ class ByDocument:
         names = list(self.family.layers)
         if names.index(model) > names.index(other):
             model, other, unit, other_unit = other, model, other_unit, unit
-        products = torch.full((len(unit), len(self.documents)), torch.nan, dtype=torch.float64)
+        products = torch.full((len(self.documents), len(unit)), torch.nan, dtype=torch.float64)
         for finals in self.passes:
             if (model, other) in finals.listed:
                 found, place = self._places(finals.listed[model, other], other, unit, other_unit)
-                products[found] = finals.listed[model, other].products.cpu()[place]
+                products[:, found] = finals.listed[model, other].products.cpu()[:, place]
         n = (parts @ self._moments(model).n.double())[:, None]
         (mean, variance), (other_mean, other_variance) = (
             _moments(parts, self._moments(name), n) for name in (model, other)
         )
-        covariance = (products @ parts.T).T / n - mean[:, unit] * other_mean[:, other_unit]
+        covariance = parts @ products / n - mean[:, unit] * other_mean[:, other_unit]
         scale = inverse_root(variance)[:, unit] * inverse_root(other_variance)[:, other_unit]
         return torch.where(scale > 0, covariance * scale, torch.nan).clamp(-1, 1).T
 

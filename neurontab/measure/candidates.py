@@ -23,7 +23,7 @@ from neurontab.measure.tile import Pair, Place
 
 LIKELY, SURE = "likely", "sure"
 AT_ONCE = 2_048  # rows whose lists are compared together
-MARGIN = 0.8  # of the way from an estimate to its bound, by which a final value may fall short
+MARGIN = 0.35  # of the reach of bounds, by which a final value may fall short of its estimate
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,11 @@ class Chosen:
 class Candidates:
     """Reads from the bounds of tiles which pairs may be among the best."""
 
-    def __init__(self, family: Family, ranks: Ranks, listed: int, device: torch.device) -> None:
-        """So many pairs are listed at most for a neuron and other model."""
-        self._family, self._ranks = family, ranks
+    def __init__(
+        self, family: Family, ranks: Ranks, listed: int, reach: float, device: torch.device
+    ) -> None:
+        """So many pairs are listed at most for a neuron and other model; `reach` is of bounds."""
+        self._family, self._ranks, self._short = family, ranks, MARGIN * reach
         self.state: State = {}
         for model, other, side in self.sides():
             rows, columns = len(family.eligible(model)), len(family.eligible(other))
@@ -75,9 +77,7 @@ class Candidates:
         order = expected.argsort(dim=1, descending=True, stable=True)
         last = order[:, min(ranks, order.shape[1]) - 1, None]
         estimate = expected.gather(1, last)
-        gap = likely.value.gather(1, last) - estimate
-        reached = torch.where(estimate > NONE, estimate - MARGIN * gap, NONE)
-        chosen = (likely.value >= reached) & (likely.value > NONE)
+        chosen = (likely.value >= estimate - self._short) & (likely.value > NONE)
         rest = torch.where(chosen, NONE, likely.value).amax(dim=1)
         index = torch.where(chosen, likely.index, -1)
         return Chosen(index.cpu(), rest.cpu(), chosen[:, -1].cpu())

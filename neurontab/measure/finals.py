@@ -48,7 +48,7 @@ class GroupMoments(Accumulator):
 
 
 class ListedSums(Accumulator):
-    """Sums of x y by group of documents [pair, group], for listed pairs of units of two models.
+    """Sums of x y by group of documents [group, pair], for listed pairs of units of two models.
 
     `unit` and `other_unit` count through all layers of their model; pairs are in order of `unit`.
     """
@@ -63,7 +63,7 @@ class ListedSums(Accumulator):
         self.first = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
         self.other_unit = other_unit
         self.n = torch.zeros((), dtype=torch.int64)
-        self.products = torch.zeros(len(unit), groups, dtype=torch.float64, device=device)
+        self.products = torch.zeros(groups, len(unit), dtype=torch.float64, device=device)
 
     @property
     def unit(self) -> Units:
@@ -76,7 +76,7 @@ class ListedSums(Accumulator):
             loops.add_listed(
                 x.values.numpy(),
                 y.values.numpy(),
-                x.layout.lengths.numpy(),
+                x.layout.strides.numpy(),
                 x.layout.groups.numpy(),
                 self.first.numpy(),
                 self.other_unit.numpy(),
@@ -93,7 +93,7 @@ class ListedSums(Accumulator):
         units = self.unit.to(device).split(AT_ONCE), self.other_unit.to(device).split(AT_ONCE)
         for group, one, other in zip(x.layout.groups.tolist(), x.parts(), y.parts(), strict=True):
             for at, i, j in zip(places, *units, strict=True):
-                self.products[at, group] += (one[i] * other[j]).sum(dim=1)
+                self.products[group, at] += (one[i] * other[j]).sum(dim=1)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,8 @@ def sum_finals(
     wanted = {name for key in (*finals.listed, *finals.dense) for name in key}
     room = max(batch_tokens, block_tokens)
     turned = {
-        name: Turned(len(family.eligible(name)), room, family.device) for name in sorted(wanted)
+        name: Turned(len(family.eligible(name)), room, len(documents), family.device)
+        for name in sorted(wanted)
     }
     for block in blocks(corpus, batch_tokens, block_tokens, sequences):
         groups = [
@@ -214,7 +215,7 @@ def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float
     model, other = key
     (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
     unit, other_unit = sums.unit, sums.other_unit
-    products = sums.products.sum(dim=1).cpu()
+    products = sums.products.sum(dim=0).cpu()
     covariance = products / sums.n - mean[unit] * other_mean[other_unit]
     return covariance * scale[unit] * other_scale[other_unit]
 

@@ -12,6 +12,7 @@ from neurontab.measure.models import ModelFacts
 from neurontab.measure.sums import SUM_BYTES, grouped
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 from neurontab.measure.tile import place_pairs
+from neurontab.measure.turned import filled_up
 
 FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
@@ -121,7 +122,7 @@ def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
     kept = (BEST_BYTES + GROUP_BYTES * GROUPS) * (needs.kept + 1)
     best = total * len(models) * (kept + DRAWN_BYTES * needs.draws)
     return (
-        4 * block * (total + _largest(models))
+        4 * (filled_up(block, GROUPS) * total + block * _largest(models))
         + widest**2 * (8 * TILES_AT_ONCE + ROTATION_BYTES * needs.draws)
         + best
     )

@@ -1,7 +1,7 @@
 """A block of activations, turned for products of few pairs: many positions of a neuron together.
 
 Positions are in pieces, each of one group of documents; pieces lie end to end, each [unit,
-position].
+position]. Every unit of a piece begins at a whole number of vectors; zeros fill up what is left.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +15,7 @@ from torch import Tensor
 from neurontab import loops
 
 LENGTH = 256  # positions of a piece at most: all neurons' of a small model fit a core's cache
+VECTORS = 64  # positions that a loop takes at once
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,14 @@ class Layout:
     groups: Int[Tensor, " piece"]
 
     @property
+    def strides(self) -> Int[Tensor, " piece"]:
+        """Places from one unit of a piece to the next."""
+        return -(-self.lengths // VECTORS) * VECTORS
+
+    @property
     def starts(self) -> Int[Tensor, " piece"]:
-        """Positions before each piece."""
-        return self.lengths.cumsum(0) - self.lengths
+        """Places before each piece, of one unit."""
+        return self.strides.cumsum(0) - self.strides
 
     @property
     def n(self) -> int:
@@ -63,15 +69,17 @@ class Layout:
 class Turned:
     """Shifted activations of all units of a model, layer after layer, piece after piece."""
 
-    def __init__(self, units: int, positions: int, device: torch.device) -> None:
-        """Room for so many positions."""
+    def __init__(self, units: int, positions: int, groups: int, device: torch.device) -> None:
+        """Room for so many positions, of so many groups at most."""
         self._units = units
-        self._values = torch.empty(units * positions, device=device)
+        self._values = torch.empty(units * filled_up(positions, groups), device=device)
         self.layout = Layout.of([torch.zeros(0, dtype=torch.int64)])
 
     def begin(self, layout: Layout) -> None:
         """Makes room for another block; what there is, is written over."""
         self.layout = layout
+        for whole, length in zip(self._whole_parts(), layout.lengths.tolist(), strict=True):
+            whole[:, length:] = 0
 
     def add(
         self,
@@ -84,40 +92,47 @@ class Turned:
     ) -> None:
         """Takes the counted rows of a layer in one of the block's batches."""
         piece, place = self.layout.pieces[batch], self.layout.places[batch]
-        length = self.layout.lengths[piece]
-        begin = self.layout.starts[piece] * self._units + first_unit * length + place
+        stride = self.layout.strides[piece]
+        begin = self.layout.starts[piece] * self._units + first_unit * stride + place
         if values.device.type == "cpu":
             loops.turn(
                 values.numpy(),
                 rows.numpy(),
                 shift.numpy(),
                 begin.numpy(),
-                length.numpy(),
+                stride.numpy(),
                 self._values.numpy(),
             )
         else:
-            self.add_tensors(values[rows.to(values.device)] - shift, begin, length)
+            self.add_tensors(values[rows.to(values.device)] - shift, begin, stride)
 
     def add_tensors(
         self,
         shifted: Float[Tensor, "member neuron"],
         begin: Int[Tensor, " member"],
-        length: Int[Tensor, " member"],
+        stride: Int[Tensor, " member"],
     ) -> None:
-        """The same on any device: neuron j of a member goes j lengths beyond its beginning."""
+        """The same on any device: neuron j of a member goes j strides beyond its beginning."""
         device = shifted.device
         neuron = torch.arange(shifted.shape[1], device=device)
-        self._values[begin.to(device)[:, None] + neuron * length.to(device)[:, None]] = shifted
+        self._values[begin.to(device)[:, None] + neuron * stride.to(device)[:, None]] = shifted
 
     @property
     def values(self) -> Float[Tensor, " value"]:
-        """Of all pieces, end to end."""
-        return self._values[: self._units * self.layout.n]
+        """Of all pieces, end to end, with the zeros that fill them up."""
+        return self._values[: self._units * int(self.layout.strides.sum())]
 
     def parts(self) -> Iterator[Float[Tensor, "unit _"]]:
         """Piece by piece."""
-        lengths = self.layout.lengths.tolist()
-        for part, length in zip(
-            self.values.split([self._units * each for each in lengths]), lengths, strict=True
-        ):
-            yield part.view(self._units, length)
+        for whole, length in zip(self._whole_parts(), self.layout.lengths.tolist(), strict=True):
+            yield whole[:, :length]
+
+    def _whole_parts(self) -> Iterator[Float[Tensor, "unit _"]]:
+        strides = self.layout.strides.tolist()
+        parts = self.values.split([self._units * stride for stride in strides])
+        return (part.view(self._units, -1) for part in parts)
+
+
+def filled_up(positions: int, groups: int) -> int:
+    """Places of one unit, at most, for so many positions of so many groups."""
+    return positions + min(positions, positions // LENGTH + groups) * (VECTORS - 1)

@@ -64,7 +64,7 @@ def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Pa
     hashing = Hashing(REPLICATES, buckets, 0)
     sketch = Sketch(REPLICATES, buckets, torch.zeros(1, d_mlp, device=device))
     hashed = hashing.bucket_and_sign(rows)
-    turned = Turned(d_mlp, batch, device)
+    turned = Turned(d_mlp, batch, GROUPS, device)
     turned.begin(Layout.of([rows % GROUPS]))
     shift = torch.zeros(d_mlp, device=device)
     units = torch.arange(d_mlp).repeat_interleave(LISTED)

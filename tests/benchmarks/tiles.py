@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.bounds import Sketched, bounds
+from neurontab.measure.bounds import Sketched, bounds, reach
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family, LayerFacts
@@ -17,6 +17,7 @@ from neurontab.measure.similarity import Similarity
 from neurontab.measure.token_share import TokenMeans
 
 LAYERS = 3  # of two models
+NATS = 25.0  # of bounds
 
 
 def tile_efficiency(
@@ -47,7 +48,7 @@ def tile_efficiency(
         for place in family.all_places()
     }
     ranks = Ranks(10, 5, two_sided=False)
-    candidates = Candidates(family, ranks, 256, device)
+    candidates = Candidates(family, ranks, 256, reach(NATS, replicates, buckets), device)
     similarity = Similarity(family, device)
     baselines = Baselines(family, Draws(draws, "haar", 0), device)
     matrices = [torch.linalg.qr(drawn(d_mlp, d_mlp))[0] for _ in range(draws)]
@@ -65,7 +66,7 @@ def tile_efficiency(
     engine, plain = [], []
     for place, other in product(family.places("a"), family.places("b")):
         started = time.perf_counter()
-        found = bounds(layers[place], layers[other], 25.0)
+        found = bounds(layers[place], layers[other], NATS)
         candidates.read((place, other), found)
         tiles = Estimated(family, {(place, other): found.corr})
         similarity.read(tiles)

@@ -169,7 +169,7 @@ def give_pairs(sums: PairSums, part: Batch) -> None:
 
 def turned(values: Tensor, part: Batch) -> Turned:
     """Shifted activations at the counted positions of a batch."""
-    made = Turned(values.shape[1], part.n_counted, torch.device("cpu"))
+    made = Turned(values.shape[1], part.n_counted, GROUPS, torch.device("cpu"))
     made.begin(Layout.of([part.tokens.ravel()[part.counted_rows]]))
     made.add(rows_of(part), part.counted_rows, FIRST.mean, first_unit=0, batch=0)
     return made
@@ -191,7 +191,7 @@ def listed_corr_of(sums: ListedSums) -> Answer:
     shifted = (VALUES[ROWS] - FIRST.mean).double()
     mean, spread = shifted.mean(dim=0), shifted.std(dim=0, correction=0)
     i, j = LISTED.T
-    covariance = sums.products.sum(dim=1) / sums.n - mean[i] * mean[j]
+    covariance = sums.products.sum(dim=0) / sums.n - mean[i] * mean[j]
     return {"corr": (covariance / spread[i] / spread[j]).numpy()}
 
 

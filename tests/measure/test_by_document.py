@@ -52,7 +52,7 @@ def summed(x: Tensor, y: Tensor) -> ByDocument:
     family = Family(facts, means, N, two_sided=False)
     pairs = {("a", "b"): (torch.arange(units), torch.arange(units))}
     finals = Finals.of(family, pairs, {}, len(documents))
-    turned = {name: Turned(units, N, CPU) for name in facts}
+    turned = {name: Turned(units, N, len(documents), CPU) for name in facts}
     for name, values in (("a", x), ("b", y)):
         turned[name].begin(Layout.of([documents.group_of[DOCUMENT]]))
         shift = facts[name][0].shift

@@ -85,7 +85,7 @@ def test_an_event_at_three_positions_is_found_and_certified_whatever_the_signs()
 def test_rows_that_fail_are_measured_whole() -> None:
     """An estimate above what is there leaves a row open: the rest may still be better."""
     family, ranks = TILES.family, Ranks(1, 1, two_sided=False)
-    candidates = Candidates(family, ranks, 20, CPU)
+    candidates = Candidates(family, ranks, 20, 0.1, CPU)
     for place, other in TILES.pairs:
         corr = TILES.tile(place, other).corr.float()
         too_high = corr.clone()

@@ -17,7 +17,7 @@ def test_parts_are_the_transpose_less_the_shift_by_group(n: int, groups: int) ->
     rows = torch.randperm(n + 7, generator=random)[:n].sort().values
     group = torch.randint(0, groups, (n,), generator=random)
     batches = [slice(0, n // 2), slice(n // 2, n)]
-    turned = Turned(23, n + 3, CPU)
+    turned = Turned(23, n + 3, groups, CPU)
     for _ in range(2):  # What was there before is forgotten.
         turned.begin(Layout.of([group[batch] for batch in batches]))
         for number, batch in enumerate(batches):
@@ -32,11 +32,11 @@ def test_parts_are_the_transpose_less_the_shift_by_group(n: int, groups: int) ->
         mine = [part for part, of in zip(parts, turned.layout.groups, strict=True) if of == number]
         found = torch.cat([torch.zeros(23, 0), *mine], dim=1)
         assert torch.equal(found, expected[:, group == number])
-    tensors = Turned(23, n, CPU)
+    tensors = Turned(23, n, groups, CPU)
     tensors.begin(turned.layout)
     for number, batch in enumerate(batches):
-        length = turned.layout.lengths[turned.layout.pieces[number]]
+        stride = turned.layout.strides[turned.layout.pieces[number]]
         begin = 23 * turned.layout.starts[turned.layout.pieces[number]]
         begin = begin + turned.layout.places[number]
-        tensors.add_tensors(expected.T[batch], begin, length)
+        tensors.add_tensors(expected.T[batch], begin, stride)
     assert torch.equal(tensors.values, turned.values)
