@@ -4,8 +4,6 @@ Arrays are [row, neuron] unless said otherwise, a row being one position of the 
 changed in place. What the numbers mean is told by the accumulators in `measure` that call these.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
@@ -343,50 +341,88 @@ def add_listed(
                 at += 1
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def keep_highest(
-    ranked: npt.NDArray[np.floating[Any]],
-    corr: npt.NDArray[np.floating[Any]],
+@njit(parallel=True, cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def shortlist(
+    corr: npt.NDArray[np.float32],
+    bound: npt.NDArray[np.float32],
+    sure: npt.NDArray[np.float32],
+    sign: int,
+    may_row: npt.NDArray[np.bool_],
+    may_column: npt.NDArray[np.bool_],
+    own: bool,
     first_column: int,
-    value: npt.NDArray[np.float32],
-    index: npt.NDArray[np.int64],
-    kept: npt.NDArray[np.float32],
+    shortfall: float,
+    estimate: npt.NDArray[np.float32],
+    kept_bound: npt.NDArray[np.float32],
+    kept_sure: npt.NDArray[np.float32],
+    kept_index: npt.NDArray[np.int64],
+    n: npt.NDArray[np.int64],
+    others: npt.NDArray[np.float32],
+    others_sure: npt.NDArray[np.float32],
 ) -> None:
-    """Keeps the highest of every row in falling order; looks again only at what is better.
+    """Lists the columns of every row whose bounds reach its last estimate less the shortfall.
 
-    Arrays are [row, column] and [row, kept]; of equals the one that was there first is before.
+    Arrays are [row, column] and [row, kept]; estimates are in falling order. What no longer reaches
+    is dropped, and where there is no room the lowest bounds; `others` are the highest of all that
+    is not listed.
     """
-    k = value.shape[1]
-    for row in prange(len(ranked)):
-        least, n = value[row, k - 1], 0
-        better = np.empty(ranked.shape[1], np.int64)
-        for column in range(ranked.shape[1]):
-            better[n] = column
-            n += ranked[row, column] > least
-        if n == 0:
+    columns, ranks, room = corr.shape[1], estimate.shape[1], kept_bound.shape[1]
+    factor, nothing = np.float32(sign), np.float32(-np.inf)
+    for row in prange(len(corr)):
+        if not may_row[row]:
             continue
-        new = np.empty(n, np.float32)
-        for place in range(n):
-            new[place] = ranked[row, better[place]]
-        if n > 2 * k:
-            enough, n = np.partition(new, len(new) - k)[len(new) - k], 0
-            for place in range(len(new)):
-                better[n], new[n] = better[place], new[place]
-                n += new[place] >= enough
-            new = new[:n]
-        order = np.argsort(-new, kind="mergesort")
-        old_value, old_index = value[row].copy(), index[row].copy()
-        old_kept = kept[row].copy()
-        old, at = 0, 0
-        for place in range(k):
-            if at < n and new[order[at]] > old_value[old]:
-                column = better[order[at]]
-                value[row, place] = new[order[at]]
-                index[row, place] = first_column + column
-                kept[row, place] = corr[row, column]
-                at += 1
+        here, above, surely, top = corr[row], bound[row], sure[row], estimate[row]
+        me = row if own else -1
+        found = np.empty(columns, np.int64)
+        least, count = top[ranks - 1], 0
+        for column in range(columns):
+            found[count] = column
+            count += (factor * here[column] > least) & may_column[column] & (column != me)
+        for place in range(count):
+            _insert(factor * here[found[place]], top)
+        bar = top[ranks - 1] - np.float32(shortfall)
+        if n[row] == room:
+            bar = max(bar, kept_bound[row].min())
+        count, rest, rest_sure = 0, others[row], others_sure[row]
+        for column in range(columns):
+            found[count] = column
+            count += (factor * above[column] >= bar) & may_column[column] & (column != me)
+        for column in range(columns):
+            left = (factor * above[column] < bar) & may_column[column] & (column != me)
+            rest = max(rest, factor * above[column] if left else nothing)
+            rest_sure = max(rest_sure, surely[column] if left else nothing)
+        value, safe = np.empty(n[row] + count, np.float32), np.empty(n[row] + count, np.float32)
+        index = np.empty(n[row] + count, np.int64)
+        value[: n[row]], safe[: n[row]] = kept_bound[row, : n[row]], kept_sure[row, : n[row]]
+        index[: n[row]] = kept_index[row, : n[row]]
+        for place in range(count):
+            column, at = found[place], n[row] + place
+            value[at], safe[at] = factor * above[column], surely[column]
+            index[at] = first_column + column
+        kept, equals = 0, room
+        if len(value) > room:
+            bar = max(bar, np.partition(value, len(value) - room)[len(value) - room])
+            equals -= (value > bar).sum()
+        for place in range(len(value)):
+            equals -= value[place] == bar
+            if value[place] > bar or (value[place] == bar and equals >= 0):
+                kept_bound[row, kept], kept_sure[row, kept] = value[place], safe[place]
+                kept_index[row, kept] = index[place]
+                kept += 1
             else:
-                value[row, place] = old_value[old]
-                index[row, place] = old_index[old]
-                kept[row, place] = old_kept[old]
-                old += 1
+                rest, rest_sure = max(rest, value[place]), max(rest_sure, safe[place])
+        kept_bound[row, kept : n[row]], kept_sure[row, kept : n[row]] = nothing, nothing
+        kept_index[row, kept : n[row]] = -1
+        n[row], others[row], others_sure[row] = kept, rest, rest_sure
+
+
+@njit(cache=True)
+def _insert(value: float, top: npt.NDArray[np.float32]) -> None:
+    """Puts a value where it belongs among others in falling order; the last goes."""
+    place = len(top) - 1
+    if value <= top[place]:
+        return
+    while place > 0 and top[place - 1] < value:
+        top[place] = top[place - 1]
+        place -= 1
+    top[place] = value

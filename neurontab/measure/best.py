@@ -4,7 +4,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
 from neurontab.measure.accumulator import State
 
 NONE = -torch.inf  # stands for what may not be ranked
@@ -40,26 +39,6 @@ class Best:
     ) -> None:
         """Takes a tile whose rows and columns count from these numbers."""
         here = slice(first_row, first_row + len(ranked))
-        if ranked.device.type == "cpu":
-            loops.keep_highest(
-                ranked.contiguous().numpy(),
-                corr.numpy(),
-                first_column,
-                self.value[here].numpy(),
-                self.index[here].numpy(),
-                self.corr[here].numpy(),
-            )
-        else:
-            self.add_tensors(ranked, corr, here, first_column)
-
-    def add_tensors(
-        self,
-        ranked: Float[Tensor, "row column"],
-        corr: Float[Tensor, "row column"],
-        here: slice,
-        first_column: int,
-    ) -> None:
-        """The same on any device, for the rows that are `here`."""
         k = self.value.shape[1]
         new, column = ranked.topk(min(k, ranked.shape[1]), dim=1)
         value, place = torch.cat([self.value[here], new], dim=1).topk(k, dim=1)

@@ -57,6 +57,17 @@ class Bounds:
         return self.between + (self.size + ROUNDING)
 
     @property
+    def absolute(self) -> "Bounds":
+        """Of absolute values."""
+        return Bounds(
+            self.corr.abs(),
+            torch.maximum(self.below, -self.above).clamp_min(0),
+            torch.maximum(self.above, -self.below),
+            self.between.abs(),
+            self.size,
+        )
+
+    @property
     def T(self) -> "Bounds":  # noqa: N802 - as of a matrix
         """Seen from the other side."""
         return Bounds(self.corr.T, self.below.T, self.above.T, self.between.T, self.size.T)

@@ -27,7 +27,7 @@ class Settling:
         self, family: Family, candidates: Candidates, matching: Matching, groups: int
     ) -> None:
         """Sums of listed pairs are kept for so many groups of documents."""
-        self._family, self._candidates, self._matching = family, candidates, matching
+        self._family, self._matching = family, matching
         self._groups = groups
         self._chosen = {side: candidates.chosen(*side) for side in candidates.sides()}
         self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # measured with all units, or to be
@@ -111,7 +111,7 @@ class Settling:
             self._open[model, other][rows[failed]] = True
             self.n_further += int(failed.sum())
             if side == HIGHEST:
-                sure = self._candidates.is_sure(model, other, each, rows, least)
+                sure = each.rest_sure[rows] < least
                 self._matching.certify(model, other, rows[sure], BOUND)
                 self._matching.certify(model, other, rows[~sure], PROBABLE)
 

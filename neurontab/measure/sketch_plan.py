@@ -15,8 +15,7 @@ FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all pro
 SKETCHED = 5_120  # tokens at least for any sketch
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
 CHOSEN = 30  # of them that are measured, about; a pair counts once
-FEW = 32  # of them where it is only asked whether bounds are sure
-CANDIDATE_BYTES = 16 * (2 * (LISTED + 1) + FEW + 1)  # a neuron and other model: three lists
+CANDIDATE_BYTES = 2 * (16 * LISTED + 64)  # a neuron and other model: two lists
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "curve": self.curve,
-            "random": self._random(),
+            "random": self._random.get_state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -130,16 +130,14 @@ class Training:
         for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(kept)
         self.step, self.seconds, self.curve = state["step"], state["seconds"], state["curve"]
-        if self.model.device.type == "cuda":
-            torch.cuda.set_rng_state(state["random"].cpu(), self.model.device)
-        else:
-            torch.set_rng_state(state["random"])
+        self._random.set_state(state["random"].cpu())
 
-    def _random(self) -> Tensor:
-        """Where the generator is that dropout draws from."""
+    @property
+    def _random(self) -> torch.Generator:
+        """The generator that dropout draws from."""
         if self.model.device.type == "cuda":
-            return torch.cuda.get_rng_state(self.model.device)
-        return torch.get_rng_state()
+            return torch.cuda.default_generators[self.model.device.index or 0]
+        return torch.default_generator
 
 
 def training_text(path: Path) -> list[str]:

@@ -21,7 +21,7 @@ NATS = 25.0  # of bounds
 
 
 def tile_efficiency(
-    d_mlp: int, device: torch.device, buckets: int = 1_024, replicates: int = 10
+    d_mlp: int, device: torch.device, buckets: int, replicates: int = 10
 ) -> tuple[float, float]:
     """Products and rotations alone over the tile engine's time, and that time.
 
