@@ -279,15 +279,37 @@ def turn(
     stride: npt.NDArray[np.int64],
     turned: npt.NDArray[np.float32],
 ) -> None:
-    """Writes rows less the shift, neuron j of each so many strides beyond where it begins."""
-    for chunk in prange((values.shape[1] + LINE - 1) // LINE):
-        first, last = chunk * LINE, min(values.shape[1], (chunk + 1) * LINE)
-        for member in range(len(rows)):
-            here, step = values[rows[member]], stride[member]
-            place = begin[member] + first * step
-            for j in range(first, last):
-                turned[place] = here[j] - shift[j]
-                place += step
+    """Writes rows less the shift, neuron j of each so many strides beyond where it begins.
+
+    Rows that follow each other in a piece fill whole lines of the cache together.
+    """
+    neurons = values.shape[1]
+    for block in prange((len(rows) + LINE - 1) // LINE):
+        first, last = block * LINE, min(len(rows), (block + 1) * LINE)
+        step, follow = stride[first], last - first == LINE
+        for member in range(first + 1, last):
+            follow &= begin[member] == begin[first] + member - first
+        shifted = np.empty((LINE, WIDE), np.float32)
+        for left in range(0, neurons, WIDE):
+            right = min(neurons, left + WIDE)
+            width = right - left
+            for member in range(first, last):
+                here, middle = values[rows[member], left:right], shift[left:right]
+                into = shifted[member - first]
+                for j in range(width):
+                    into[j] = here[j] - middle[j]
+            if follow:
+                for j in range(width):
+                    place = begin[first] + (left + j) * step
+                    line = turned[place : place + LINE]
+                    for at in range(LINE):
+                        line[at] = shifted[at, j]
+            else:
+                for member in range(first, last):
+                    place = begin[member] + left * stride[member]
+                    for j in range(width):
+                        turned[place] = shifted[member - first, j]
+                        place += stride[member]
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -302,9 +324,10 @@ def add_listed(
 ) -> None:
     """Adds the inner products of neurons of one with listed ones of the other [group, pair].
 
-    The list of neuron i is `column[first[i] : first[i + 1]]`. Pieces [neuron, position], filled up
-    with zeros, lie end to end; one stays in the cache. Four products are added together, so that
-    the neuron of one is fetched less often.
+    The list of neuron i, of those of the other in its nth block, is
+    `column[first[i, n] : first[i, n + 1]]`. Pieces [neuron, position], filled up with zeros, lie
+    end to end; a block of one stays in the cache. Four products are added together, so that the
+    neuron of one is fetched less often.
     """
     neurons, others = len(one) // strides.sum(), len(other) // strides.sum()
     start = 0
@@ -314,31 +337,32 @@ def add_listed(
         mine = one[start * neurons : end * neurons].reshape(neurons, stride)
         theirs = other[start * others : end * others].reshape(others, stride)
         start = end
-        for row in prange(len(first) - 1):
-            x = mine[row]
-            at, last = first[row], first[row + 1]
-            while at + 4 <= last:
-                a, b = theirs[column[at]], theirs[column[at + 1]]
-                c, d = theirs[column[at + 2]], theirs[column[at + 3]]
-                to_a, to_b = np.float32(0), np.float32(0)
-                to_c, to_d = np.float32(0), np.float32(0)
-                for t in range(stride):
-                    to_a += x[t] * a[t]
-                    to_b += x[t] * b[t]
-                    to_c += x[t] * c[t]
-                    to_d += x[t] * d[t]
-                kept[at] += to_a
-                kept[at + 1] += to_b
-                kept[at + 2] += to_c
-                kept[at + 3] += to_d
-                at += 4
-            while at < last:
-                a = theirs[column[at]]
-                to_a = np.float32(0)
-                for t in range(stride):
-                    to_a += x[t] * a[t]
-                kept[at] += to_a
-                at += 1
+        for block in range(first.shape[1] - 1):
+            for row in prange(len(first)):
+                x = mine[row]
+                at, last = first[row, block], first[row, block + 1]
+                while at + 4 <= last:
+                    a, b = theirs[column[at]], theirs[column[at + 1]]
+                    c, d = theirs[column[at + 2]], theirs[column[at + 3]]
+                    to_a, to_b = np.float32(0), np.float32(0)
+                    to_c, to_d = np.float32(0), np.float32(0)
+                    for t in range(stride):
+                        to_a += x[t] * a[t]
+                        to_b += x[t] * b[t]
+                        to_c += x[t] * c[t]
+                        to_d += x[t] * d[t]
+                    kept[at] += to_a
+                    kept[at + 1] += to_b
+                    kept[at + 2] += to_c
+                    kept[at + 3] += to_d
+                    at += 4
+                while at < last:
+                    a = theirs[column[at]]
+                    to_a = np.float32(0)
+                    for t in range(stride):
+                        to_a += x[t] * a[t]
+                    kept[at] += to_a
+                    at += 1
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})

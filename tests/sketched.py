@@ -72,9 +72,7 @@ def add_all(finals: Finals, family: Family, activations: Activations) -> None:
             moments.add(turned[name])
         for (one, other), listed in finals.listed.items():
             listed.add(turned[one], turned[other])
-        for (one, other), dense in finals.dense.items():
-            for x, y in zip(turned[one].parts(), turned[other].parts(), strict=True):
-                dense.add(x[finals.rows[one, other]].T, y.T)
+        finals.add_dense(turned)
 
 
 def rare_family(n: int) -> tuple[Activations, Family]:

@@ -5,6 +5,7 @@ each group too.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -27,6 +28,7 @@ from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
+NEAR = 8_192  # units of which a piece stays in a processor's cache
 
 
 class GroupMoments(Accumulator):
@@ -50,17 +52,28 @@ class GroupMoments(Accumulator):
 class ListedSums(Accumulator):
     """Sums of x y by group of documents [group, pair], for listed pairs of units of two models.
 
-    `unit` and `other_unit` count through all layers of their model; pairs are in order of `unit`.
+    `unit` and `other_unit` count through all layers of their model; pairs are in order of both.
+    `first` tells where the list of a unit begins, and where in it other units begin to be beyond
+    each so many.
     """
 
     FIXED: ClassVar[tuple[str, ...]] = ("first", "other_unit")
     JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "products": torch.add}
 
     def __init__(
-        self, unit: Units, other_unit: Units, n_units: int, groups: int, device: torch.device
+        self,
+        unit: Units,
+        other_unit: Units,
+        widths: tuple[int, int],
+        groups: int,
+        device: torch.device,
     ) -> None:
-        counts = torch.bincount(unit, minlength=n_units)
-        self.first = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
+        """Nothing summed yet, of two models with so many units."""
+        n_units, others = widths
+        edges = torch.arange(-(-others // NEAR) + 1) * NEAR
+        edges[-1] = others
+        begins = torch.arange(n_units)[:, None] * others + edges
+        self.first = torch.searchsorted(unit * others + other_unit, begins)
         self.other_unit = other_unit
         self.n = torch.zeros((), dtype=torch.int64)
         self.products = torch.zeros(groups, len(unit), dtype=torch.float64, device=device)
@@ -68,7 +81,7 @@ class ListedSums(Accumulator):
     @property
     def unit(self) -> Units:
         """The first unit of each pair."""
-        return torch.repeat_interleave(self.first.diff())
+        return torch.repeat_interleave(self.first[:, -1] - self.first[:, 0])
 
     def add(self, x: Turned, y: Turned) -> None:
         """Counts some more tokens, the same on both sides."""
@@ -98,12 +111,15 @@ class ListedSums(Accumulator):
 
 @dataclass(frozen=True)
 class Finals:
-    """What one pass measures: listed pairs of two models, and rows with all units of another."""
+    """What one pass measures: listed pairs of two models, and rows with all units of another.
+
+    Rows of all models with the same other are summed together, in the order of `rows`.
+    """
 
     moments: Mapping[str, GroupMoments]
     listed: Mapping[tuple[str, str], ListedSums]
     rows: Mapping[tuple[str, str], Int[Tensor, " row"]]
-    dense: Mapping[tuple[str, str], PairSums]
+    dense: Mapping[str, PairSums]  # by the other model
 
     @classmethod
     def of(
@@ -117,24 +133,24 @@ class Finals:
         width = {model: len(family.eligible(model)) for model in family.layers}
         device = family.device
         names = {name for key in pairs for name in key}
+        n_rows = Counter[str]()
+        for (_, other), units in rows.items():
+            n_rows[other] += len(units)
         return cls(
             {name: GroupMoments(width[name], groups, device) for name in sorted(names)},
             {
-                key: ListedSums(*units, width[key[0]], groups, device)
+                key: ListedSums(*units, (width[key[0]], width[key[1]]), groups, device)
                 for key, units in pairs.items()
             },
             rows,
-            {
-                (model, other): PairSums(len(units), width[other], device)
-                for (model, other), units in rows.items()
-            },
+            {other: PairSums(n, width[other], device) for other, n in n_rows.items()},
         )
 
     @property
     def parts(self) -> dict[str, Accumulator]:
         """All sums by name."""
         listed = {f"{model}/{other}/listed": each for (model, other), each in self.listed.items()}
-        dense = {f"{model}/{other}/dense": each for (model, other), each in self.dense.items()}
+        dense = {f"{other}/dense": each for other, each in self.dense.items()}
         moments = {f"{model}/moments": each for model, each in self.moments.items()}
         return {**moments, **listed, **dense}
 
@@ -147,6 +163,21 @@ class Finals:
         for key, rows in self.rows.items():
             found.update(repr(key).encode() + rows.numpy().tobytes())
         return found.hexdigest()[:12]
+
+    def rows_with(self, other: str) -> dict[str, Int[Tensor, " row"]]:
+        """By model, the rows that are measured with all units of another."""
+        return {model: rows for (model, name), rows in self.rows.items() if name == other}
+
+    def add_dense(self, turned: Mapping[str, Turned]) -> None:
+        """Counts some more tokens of all models."""
+        for other, dense in self.dense.items():
+            rows = self.rows_with(other)
+            parts = zip(*(turned[model].parts() for model in rows), strict=True)
+            for mine, theirs in zip(parts, turned[other].parts(), strict=True):
+                x = torch.cat(
+                    [part[units] for part, units in zip(mine, rows.values(), strict=True)]
+                )
+                dense.add(x.T, theirs.T)
 
     def __bool__(self) -> bool:
         return bool(self.listed or self.dense)
@@ -168,7 +199,7 @@ def sum_finals(
 
     Only models that something is measured of are run.
     """
-    wanted = {name for key in (*finals.listed, *finals.dense) for name in key}
+    wanted = {name for key in (*finals.listed, *finals.rows) for name in key}
     room = max(batch_tokens, block_tokens)
     turned = {
         name: Turned(len(family.eligible(name)), room, len(documents), family.device)
@@ -189,10 +220,7 @@ def sum_finals(
             moments.add(turned[name])
         for (one, other), listed in finals.listed.items():
             listed.add(turned[one], turned[other])
-        for (one, other), dense in finals.dense.items():
-            rows = finals.rows[one, other].to(family.device)
-            for x, y in zip(turned[one].parts(), turned[other].parts(), strict=True):
-                dense.add(x[rows].T, y.T)
+        finals.add_dense(turned)
         advance(sum(batch.n_counted for batch in block))
         yield block[-1].first + len(block[-1].tokens)
 
@@ -221,12 +249,15 @@ def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float
 
 
 def dense_corr(
-    family: Family, key: tuple[str, str], rows: Int[Tensor, " row"], sums: PairSums
+    family: Family, finals: Finals, model: str, other: str
 ) -> Float[Tensor, "row other"]:
-    """Pearson correlation of some rows with all units of the other model, in float64."""
-    model, other = key
+    """Pearson correlation of a model's whole rows with all units of another, in float64."""
+    rows, sums = finals.rows[model, other], finals.dense[other]
+    lengths = {name: len(each) for name, each in finals.rows_with(other).items()}
+    products = sums.products.cpu().split(list(lengths.values()))
+    mine: Tensor = products[list(lengths).index(model)]
     (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
-    covariance = sums.products.cpu() / sums.n - torch.outer(mean[rows], other_mean)
+    covariance: Tensor = mine / sums.n - torch.outer(mean[rows], other_mean)
     return covariance * scale[rows][:, None] * other_scale
 
 

@@ -88,7 +88,7 @@ class Settling:
     def _take_rows(self, finals: Finals) -> None:
         """The best of whole rows, on every side."""
         for (model, other), rows in finals.rows.items():
-            corr = dense_corr(self._family, (model, other), rows, finals.dense[model, other])
+            corr = dense_corr(self._family, finals, model, other)
             index = torch.arange(corr.shape[1]).expand_as(corr)
             may = self._family.eligible(model).cpu()[rows, None]
             may = may & self._family.eligible(other).cpu()

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from figures import show
 from published import published_cost
-from small_gpt2 import small_gpt2_figures
+from small_gpt2 import BUCKETS, small_gpt2_figures
 from tiles import tile_efficiency
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import HIGHEST, Matching, Ranks
 from neurontab.measure.similarity import Similarity
@@ -43,6 +44,10 @@ from neurontab.progress import Silent, Stage
 from neurontab.sketching import match_sketched
 
 TOKENS = 1_000_000
+TILES = {1_024: MOST, 3_072: BUCKETS}  # buckets, by neurons of a layer
+SMALLEST = (
+    1_024  # buckets of tiles of which the lists overflow: noise, and bounds that are too wide
+)
 FEWER = 60_000  # tokens of the comparison with all products
 SEEDS = 20
 CPU = torch.device("cpu")
@@ -74,6 +79,12 @@ class Measured:
 
     def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
         """All matches, by sketches with the signs of a seed, or exactly."""
+        return self.matched_from(folder, clock, sketched=sketched, seed=seed)[0]
+
+    def matched_from(
+        self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0
+    ) -> tuple[Matching, list[Finals]]:
+        """The same, and the exact values that it was made from."""
         config = self.prepared.config
         ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
         matching = Matching(self.family, ranks, CPU)
@@ -83,9 +94,10 @@ class Measured:
             never = Checkpoints(Path(states), 1e9)
             passes = Passes(never, never, stop=lambda: False, refuse_if_gone=lambda: None)
             plan = self.prepared.plan.sketch
+            done: list[Finals] = []
             if sketched:
                 assert plan is not None
-                match_sketched(
+                done, _ = match_sketched(
                     replace(self.prepared, config=config.model_copy(update={"seed": seed})),
                     self.family,
                     self.survey,
@@ -99,7 +111,7 @@ class Measured:
             else:
                 readers = (matching, similarity, baselines)
                 match_exactly(self.prepared, self.family, readers, passes=passes, progress=clock)
-        return matching
+        return matching, done
 
 
 def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Measured:
@@ -161,7 +173,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     clock = Clock()
     once = run_seconds(of)
     started = time.perf_counter()
-    matching = of.matched(folder, clock, sketched=True)
+    matching, done = of.matched_from(folder, clock, sketched=True)
     whole = time.perf_counter() - started
     once = (once + run_seconds(of)) / 2
     n = of.prepared.corpus.n_counted
@@ -187,9 +199,22 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
         "matching_seconds": round(whole, 1),
         "shares": {name: round(each / whole, 3) for name, each in shares.items()},
         "sketch_rows": plan.replicates * plan.buckets,
+        **listed_figures(of, done),
         "certificates": matching.certificates(),
         "further_pass": "further rows" in clock.seconds,
         "published_seconds_extrapolated": round(published),
+    }
+
+
+def listed_figures(of: Measured, done: list[Finals]) -> dict[str, float]:
+    """Pairs that are measured of a neuron with another model, and rows measured whole."""
+    rows = sum(len(facts.eligible) for layers in of.family.layers.values() for facts in layers)
+    listed = {key: len(sums.other_unit) for finals in done for key, sums in finals.listed.items()}
+    between = sum(n for (model, other), n in listed.items() if model != other)
+    return {
+        "listed_pairs": sum(listed.values()),
+        "listed_pairs_a_neuron": round(2 * between / rows / (len(of.family.layers) - 1), 1),
+        "whole_rows": sum(len(units) for finals in done for units in finals.rows.values()),
     }
 
 
@@ -251,14 +276,21 @@ def wrong_on_rare_events(seed: int) -> int:
 def main() -> None:
     """Prints the figures, as JSON when asked for."""
     tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
-    efficiency = {d_mlp: tile_efficiency(d_mlp, CPU) for d_mlp in (1_024, 3_072)}
+    efficiency = {d_mlp: tile_efficiency(d_mlp, CPU, n) for d_mlp, n in TILES.items()}
     with tempfile.TemporaryDirectory() as folder:
         costs, details = suite_figures(tokens, Path(folder))
         right, compared = agreement(Path(folder))
     small, extrapolated = small_gpt2_figures(efficiency[3_072][1])
     by_width = {f"tile_efficiency_{width}": round(e, 3) for width, (e, _) in efficiency.items()}
+    smallest = round(tile_efficiency(1_024, CPU, SMALLEST)[0], 3)
     figures = {"tile_efficiency": min(by_width.values()), **costs, **right, **small}
-    found = {**details, **compared, **by_width, **extrapolated}
+    found = {
+        **details,
+        **compared,
+        **by_width,
+        "tile_efficiency_smallest": smallest,
+        **extrapolated,
+    }
     show(figures | {"details": found})
 
 

@@ -10,7 +10,6 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from neurontab.measure.document_groups import GROUPS
 from neurontab.measure.finals import ListedSums
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.models import LanguageModel
@@ -19,7 +18,8 @@ from neurontab.measure.precision import DTYPES
 from neurontab.measure.sketch import Sketch
 from neurontab.measure.turned import Layout, Turned
 
-LISTED = 48  # pairs of a neuron with another model, both directions together, as on the suite
+LISTED = 55  # pairs of a neuron with another model, both directions together: see matching.py
+PIECE = 233  # positions of a group of documents that follow each other, on average in the suite
 REPLICATES = 10
 
 
@@ -64,18 +64,21 @@ def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Pa
     hashing = Hashing(REPLICATES, buckets, 0)
     sketch = Sketch(REPLICATES, buckets, torch.zeros(1, d_mlp, device=device))
     hashed = hashing.bucket_and_sign(rows)
-    turned = Turned(d_mlp, batch, GROUPS, device)
-    turned.begin(Layout.of([rows % GROUPS]))
+    n_units, groups = shape.n_layers * d_mlp, batch // PIECE + 1
+    turned = Turned(n_units, batch, groups, device)
+    turned.begin(Layout.of([rows // PIECE]))
     shift = torch.zeros(d_mlp, device=device)
-    units = torch.arange(d_mlp).repeat_interleave(LISTED)
-    listed = ListedSums(units, torch.randint(0, d_mlp, units.shape), d_mlp, GROUPS, device)
+    units = torch.arange(n_units).repeat_interleave(LISTED)
+    others = torch.randint(0, n_units, (n_units, LISTED)).sort(dim=1).values.ravel()
+    listed = ListedSums(units, others, (n_units, n_units), groups, device)
     half = DTYPES["bfloat16"]
 
     def published_product() -> None:
         total.add_((x.half().float().T @ y.half().float()).double())
 
     def turn() -> None:
-        turned.add(x, rows, shift, first_unit=0, batch=0)
+        for layer in range(shape.n_layers):
+            turned.add(x, rows, shift, first_unit=layer * d_mlp, batch=0)
 
     def each(work: Callable[[], object]) -> float:
         return seconds_of(work, device) / batch
@@ -83,8 +86,8 @@ def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Pa
     return Parts(
         run=each(lambda: model.run(ids, lambda layer, pre, post: None)),
         sketching=shape.n_layers * each(lambda: sketch.add(x, rows, rows * 0, *hashed)),
-        turning=shape.n_layers * each(turn),
-        listing=shape.n_layers * each(lambda: listed.add(turned, turned)),
+        turning=each(turn),
+        listing=each(lambda: listed.add(turned, turned)),
         product=each(lambda: sums.add(x, y)),
         rounded_product=each(lambda: sums.add(x.to(half), y.to(half))),
         published_product=each(published_product),

@@ -269,7 +269,7 @@ CASES = {
         obvious=correlation_in_float64,
     ),
     "listed pairs": Case(
-        new=lambda: ListedSums(LISTED[:, 0], LISTED[:, 1], 6, GROUPS, torch.device("cpu")),
+        new=lambda: ListedSums(LISTED[:, 0], LISTED[:, 1], (6, 6), GROUPS, torch.device("cpu")),
         give=lambda sums, part: sums.add(turned(VALUES, part), turned(VALUES, part)),
         answer=listed_corr_of,
         obvious=lambda: {"corr": np.corrcoef(VALUES.double().numpy()[ROWS].T)[*LISTED.T.numpy()]},
@@ -385,6 +385,21 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
     for one, other in pairs:
         for key, tensor in one.state().items():
             assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key
+
+
+@pytest.mark.parametrize("near", [1, 2, 4, 6])
+def test_listed_pairs_in_blocks_of_the_other_model_are_those_in_one(
+    near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = turned(VALUES, batch(0, SEQUENCES))
+    whole = CASES["listed pairs"].new()
+    monkeypatch.setattr("neurontab.measure.finals.NEAR", near)
+    parts = CASES["listed pairs"].new()
+    assert parts.first.shape == (6, -(-6 // near) + 1)
+    for sums in (whole, parts):
+        sums.add(values, values)
+    assert torch.equal(parts.unit, LISTED[:, 0])
+    assert torch.equal(whole.products, parts.products)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
