@@ -94,7 +94,8 @@ class Sketched:
         within = 1 - token_means.double().square().sum(dim=1)
         length = torch.where(within > LITTLE, n * variance * within, 0.0)
         scaled = sums.mul_(inverse_root(length).float())
-        return cls(scaled, token_means, within.clamp_min(0), scaled.flatten(0, 1).norm(dim=0))
+        squares = torch.stack([replicate.square().sum(dim=0) for replicate in scaled])
+        return cls(scaled, token_means, within.clamp_min(0), squares.sum(dim=0).sqrt())
 
     def rows(self, here: slice) -> "Sketched":
         """Some of the neurons."""

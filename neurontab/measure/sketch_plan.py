@@ -14,7 +14,7 @@ FEWEST, MOST = 512, 8_192  # buckets of a replicate that are worth it
 FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
 SKETCHED = 5_120  # tokens at least for any sketch
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
-CHOSEN = 30  # of them that are measured, about; a pair counts once
+CHOSEN = 24  # of them that are measured, about; a pair counts once
 CANDIDATE_BYTES = 2 * (16 * LISTED + 64)  # a neuron and other model: two lists
 
 

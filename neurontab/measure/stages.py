@@ -33,7 +33,7 @@ class Costs:
 
 
 COSTS = {
-    "cpu": Costs(1.8, 30.0, 8.0),  # tests/benchmarks/{stream,small_gpt2}.py
+    "cpu": Costs(1.5, 60.0, 10.0),  # tests/benchmarks/{stream,matching}.py
     "cuda": Costs(3.7, 560.0, 780.0),  # of an H200, tests/benchmarks/medium_gpt2.py
 }
 
