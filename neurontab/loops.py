@@ -281,7 +281,7 @@ def turn(
 ) -> None:
     """Writes rows less the shift, neuron j of each so many strides beyond where it begins.
 
-    Rows that follow each other in a piece fill whole lines of the cache together.
+    Rows that follow each other in a piece are written together.
     """
     neurons = values.shape[1]
     for block in prange((len(rows) + LINE - 1) // LINE):
@@ -367,16 +367,15 @@ def add_listed(
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
 def shortlist(
-    corr: npt.NDArray[np.float32],
+    estimate: npt.NDArray[np.float32],
     bound: npt.NDArray[np.float32],
     sure: npt.NDArray[np.float32],
-    sign: int,
     may_row: npt.NDArray[np.bool_],
     may_column: npt.NDArray[np.bool_],
     own: bool,
     first_column: int,
     shortfall: float,
-    estimate: npt.NDArray[np.float32],
+    highest: npt.NDArray[np.float32],
     kept_bound: npt.NDArray[np.float32],
     kept_sure: npt.NDArray[np.float32],
     kept_index: npt.NDArray[np.int64],
@@ -386,34 +385,34 @@ def shortlist(
 ) -> None:
     """Lists the columns of every row whose bounds reach its last estimate less the shortfall.
 
-    Arrays are [row, column] and [row, kept]; estimates are in falling order. What no longer reaches
-    is dropped, and where there is no room the lowest bounds; `others` are the highest of all that
-    is not listed.
+    Arrays are [row, column] and [row, kept]; the highest estimates are in falling order. What no
+    longer reaches is dropped, and where there is no room the lowest bounds; `others` are the
+    highest of all that is not listed.
     """
-    columns, ranks, room = corr.shape[1], estimate.shape[1], kept_bound.shape[1]
-    factor, nothing = np.float32(sign), np.float32(-np.inf)
-    for row in prange(len(corr)):
+    columns, ranks, room = estimate.shape[1], highest.shape[1], kept_bound.shape[1]
+    nothing = np.float32(-np.inf)
+    for row in prange(len(estimate)):
         if not may_row[row]:
             continue
-        here, above, surely, top = corr[row], bound[row], sure[row], estimate[row]
+        here, above, surely, top = estimate[row], bound[row], sure[row], highest[row]
         me = row if own else -1
         found = np.empty(columns, np.int64)
         least, count = top[ranks - 1], 0
         for column in range(columns):
             found[count] = column
-            count += (factor * here[column] > least) & may_column[column] & (column != me)
+            count += (here[column] > least) & may_column[column] & (column != me)
         for place in range(count):
-            _insert(factor * here[found[place]], top)
+            _insert(here[found[place]], top)
         bar = top[ranks - 1] - np.float32(shortfall)
         if n[row] == room:
             bar = max(bar, kept_bound[row].min())
         count, rest, rest_sure = 0, others[row], others_sure[row]
         for column in range(columns):
             found[count] = column
-            count += (factor * above[column] >= bar) & may_column[column] & (column != me)
+            count += (above[column] >= bar) & may_column[column] & (column != me)
         for column in range(columns):
-            left = (factor * above[column] < bar) & may_column[column] & (column != me)
-            rest = max(rest, factor * above[column] if left else nothing)
+            left = (above[column] < bar) & may_column[column] & (column != me)
+            rest = max(rest, above[column] if left else nothing)
             rest_sure = max(rest_sure, surely[column] if left else nothing)
         value, safe = np.empty(n[row] + count, np.float32), np.empty(n[row] + count, np.float32)
         index = np.empty(n[row] + count, np.int64)
@@ -421,7 +420,7 @@ def shortlist(
         index[: n[row]] = kept_index[row, : n[row]]
         for place in range(count):
             column, at = found[place], n[row] + place
-            value[at], safe[at] = factor * above[column], surely[column]
+            value[at], safe[at] = above[column], surely[column]
             index[at] = first_column + column
         kept, equals = 0, room
         if len(value) > room:

@@ -15,6 +15,7 @@ from neurontab.folder import fingerprint_of, run_id_of
 from neurontab.measure import corpus
 from neurontab.measure.calibration import calibrated
 from neurontab.measure.corpus import Corpus
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.memory import Needs, free_memory
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
@@ -130,6 +131,7 @@ def _plan(
             kept=max(matching.k, matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             exported=config.activations,
+            document_groups=len(DocumentGroups.of(tokens)),
             processes=processes.world,
         ),
         mode=mode,

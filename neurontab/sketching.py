@@ -51,6 +51,32 @@ def match_sketched(
     Returns what the passes for exact values have summed, and how many rows the chosen pairs did
     not settle.
     """
+    candidates = _candidates(
+        prepared, family, survey, matching, readers, plan, passes=passes, progress=progress
+    )
+    settling = Settling(family, candidates, matching, len(documents))
+    done = []
+    for number, finals in enumerate(settling.passes(prepared.plan.room)):
+        name, shown = f"{FINALS}-{number}-{finals.digest()}", FURTHER if number else FINALS
+        measure_listed(
+            prepared, family, finals, documents, name, shown, passes=passes, progress=progress
+        )
+        done.append(finals)
+    return done, settling.n_further
+
+
+def _candidates(
+    prepared: Prepared,
+    family: Family,
+    survey: Survey,
+    matching: Matching,
+    readers: Sequence[Reader],
+    plan: SketchPlan,
+    *,
+    passes: Passes,
+    progress: Progress,
+) -> Candidates:
+    """What may be among the best; the sketches are forgotten when that is known."""
     statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
     nats = math.log(statements / plan.failure)
     far = reach(nats, plan.replicates, plan.buckets)
@@ -66,15 +92,7 @@ def match_sketched(
             _estimate(prepared, family, sketches, candidates, readers, nats, progress=progress)
         passes.keep(estimates, kept)
         passes.forget(name)
-    settling = Settling(family, candidates, matching, len(documents))
-    done = []
-    for number, finals in enumerate(settling.passes(prepared.plan.room)):
-        name, shown = f"{FINALS}-{number}-{finals.digest()}", FURTHER if number else FINALS
-        measure_listed(
-            prepared, family, finals, documents, name, shown, passes=passes, progress=progress
-        )
-        done.append(finals)
-    return done, settling.n_further
+    return candidates
 
 
 def _nothing_yet(

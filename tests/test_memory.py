@@ -1,5 +1,6 @@
 """`--memory` is kept: the peak of a build in a process of its own, with and without room."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,19 @@ def test_the_peak_is_below_what_is_planned_and_what_is_allowed(
     whole, kept = peak(settings, tmp_path / "whole"), peak(limited, tmp_path / "kept")
     assert kept <= allowed
     assert whole <= plan.memory
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_the_peak_by_sketches_is_below_what_is_allowed(
+    settings: BuildConfig, tmp_path: Path
+) -> None:
+    """Random models leave all rows open; they are measured whole, as many at a time as fit."""
+    text = tiny.write_text(tmp_path / "longer.txt", tokens=12_000)
+    matching = settings.matching.model_copy(update={"mode": "sketch"})
+    sketched = settings.model_copy(update={"matching": matching, "corpus": (str(text),)})
+    plan = prepare(sketched, Silent()).plan
+    assert plan.sketch is not None
+    allowed = plan.memory + 8 * TILE
+    limited = sketched.model_copy(update={"memory": allowed})
+    assert peak(limited, tmp_path / "run") <= allowed
+    assert "further rows" in json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]

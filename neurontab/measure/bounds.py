@@ -29,7 +29,7 @@ from torch import Tensor
 from neurontab.measure.pairs import inverse_root
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
-AT_ONCE = 1_024  # neurons whose bounds stay in a processor's cache
+AT_ONCE = 2**20  # correlations whose bounds stay in a processor's cache
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
 
 
@@ -106,8 +106,8 @@ class Sketched:
 
 def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     """Bounds of all correlations of two layers, each wrong with probability exp(-nats) at most."""
-    rows = AT_ONCE if one.sketch.device.type == "cpu" else len(one.within)
     shape = len(one.within), len(other.within)
+    rows = max(AT_ONCE // shape[1], 1) if one.sketch.device.type == "cpu" else shape[0]
     found = Bounds(*(torch.empty(shape, device=one.sketch.device) for _ in fields(Bounds)))
     for first in range(0, shape[0], rows):
         here = slice(first, first + rows)

@@ -60,6 +60,8 @@ class Candidates:
     def read(self, pair: Pair, bounds: Bounds) -> None:
         """Takes the bounds of one tile, in both directions."""
         place, other = pair
+        if self._family.two_sided:
+            bounds = bounds.absolute
         self._read(place, other, bounds)
         if place != other:
             self._read(other, place, bounds.T)
@@ -73,14 +75,12 @@ class Candidates:
         )
 
     def _read(self, place: Place, other: Place, bounds: Bounds) -> None:
-        bounds = bounds.absolute if self._family.two_sided else bounds
-        for side, sign, bound in ((HIGHEST, 1, bounds.above), (LOWEST, -1, bounds.below)):
+        for side in (HIGHEST, LOWEST):
             if self._ranks.kept(place.model, other.model, side):
                 part = Part(
-                    bounds.corr,
-                    bound,
-                    bounds.sure_above,
-                    sign,
+                    bounds.corr if side == HIGHEST else -bounds.corr,
+                    bounds.above if side == HIGHEST else -bounds.below,
+                    bounds.sure_above if side == HIGHEST else -bounds.sure_below,
                     self._family.facts(place).eligible,
                     self._family.facts(other).eligible,
                     place == other,

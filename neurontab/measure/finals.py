@@ -28,7 +28,7 @@ from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
-NEAR = 8_192  # units of which a piece stays in a processor's cache
+BLOCK = 8_192  # units of which a piece stays in a processor's cache
 
 
 class GroupMoments(Accumulator):
@@ -70,7 +70,7 @@ class ListedSums(Accumulator):
     ) -> None:
         """Nothing summed yet, of two models with so many units."""
         n_units, others = widths
-        edges = torch.arange(-(-others // NEAR) + 1) * NEAR
+        edges = torch.arange(-(-others // BLOCK) + 1) * BLOCK
         edges[-1] = others
         begins = torch.arange(n_units)[:, None] * others + edges
         self.first = torch.searchsorted(unit * others + other_unit, begins)
@@ -171,7 +171,8 @@ class Finals:
     def add_dense(self, turned: Mapping[str, Turned]) -> None:
         """Counts some more tokens of all models."""
         for other, dense in self.dense.items():
-            rows = self.rows_with(other)
+            device = dense.products.device
+            rows = {model: units.to(device) for model, units in self.rows_with(other).items()}
             parts = zip(*(turned[model].parts() for model in rows), strict=True)
             for mine, theirs in zip(parts, turned[other].parts(), strict=True):
                 x = torch.cat(
@@ -254,8 +255,8 @@ def dense_corr(
     """Pearson correlation of a model's whole rows with all units of another, in float64."""
     rows, sums = finals.rows[model, other], finals.dense[other]
     lengths = {name: len(each) for name, each in finals.rows_with(other).items()}
-    products = sums.products.cpu().split(list(lengths.values()))
-    mine: Tensor = products[list(lengths).index(model)]
+    products = sums.products.split(list(lengths.values()))
+    mine: Tensor = products[list(lengths).index(model)].cpu()
     (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
     covariance: Tensor = mine / sums.n - torch.outer(mean[rows], other_mean)
     return covariance * scale[rows][:, None] * other_scale

@@ -7,7 +7,6 @@ import psutil
 import torch
 
 from neurontab.loops import KEPT, WINDOW
-from neurontab.measure.document_groups import GROUPS
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.sums import SUM_BYTES, grouped
 from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
@@ -35,6 +34,7 @@ class Needs:
     kept: int
     types: int
     exported: int  # positions with all activations
+    document_groups: int
     processes: int = 1  # each keeps states of its own on disk
 
 
@@ -119,10 +119,10 @@ def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
     """While products are summed and read: a block, one model's twice; some tiles; what is best."""
     total, widest = _total(models), max(facts.d_mlp for facts in models)
     block = max(needs.block_tokens, needs.batch_tokens)
-    kept = (BEST_BYTES + GROUP_BYTES * GROUPS) * (needs.kept + 1)
+    kept = (BEST_BYTES + GROUP_BYTES * needs.document_groups) * (needs.kept + 1)
     best = total * len(models) * (kept + DRAWN_BYTES * needs.draws)
     return (
-        4 * (filled_up(block, GROUPS) * total + block * _largest(models))
+        4 * (filled_up(block, needs.document_groups) * total + block * _largest(models))
         + widest**2 * (8 * TILES_AT_ONCE + ROTATION_BYTES * needs.draws)
         + best
     )

@@ -78,6 +78,7 @@ class LanguageModel:
         self.device = device
         _refuse_unsupported(self.folder)
         self.bridge = _boot(self.folder, device)
+        _replace_slow_activations(self.bridge.original_model)
         if self.bridge.cfg.n_layers < 1 or self.bridge.cfg.d_mlp < 1:
             raise ModelError(f"{source.name} has no MLP neurons: its config.json says so.")
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
@@ -270,11 +271,9 @@ def _refuse_unsupported(folder: Path) -> None:
 def _boot(folder: Path, device: torch.device) -> Any:
     transformers_logging.disable_progress_bar()
     try:
-        bridge = TransformerBridge.boot_transformers(
+        return TransformerBridge.boot_transformers(
             str(folder), device=str(device), dtype=torch.float32, trust_remote_code=False
         )
-        _replace_slow_activations(bridge.original_model)
-        return bridge
     except Exception as error:  # whatever transformers and torch raise for files that are not right
         raise ModelError(
             f"The model in {folder} cannot be loaded: {type(error).__name__}: {error}\n"

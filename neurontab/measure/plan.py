@@ -115,7 +115,14 @@ def plan(
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     place = memory(models, needs, allowed=allowed, free=free)
     extent = _extent(models, neurons, tokens, needs)
-    sketch = begun or sketch_plan(tokens, extent.neurons, len(models), extent.groups, place.room)
+    sketch = begun or sketch_plan(
+        tokens,
+        extent.neurons,
+        len(models),
+        groups=extent.groups,
+        document_groups=needs.document_groups,
+        room=place.room,
+    )
     exact = exactly(extent, place.passes, speed)
     sketched = by_sketches(extent, sketch, speed)
     fits = place.together + sketch.size <= place.budget

@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from neurontab.measure.best import NONE
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals, dense_corr, listed_corr
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
+from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.sums import SUM_BYTES
 
 Models = tuple[str, str]
@@ -42,7 +44,10 @@ class Settling:
 
         Each is to be summed over all tokens before the next is asked for.
         """
-        pairs = self._pairs()
+        pairs = self._pairs(whole=True)
+        planned = CHOSEN * len(self._family.layers) * sum(map(self._width, self._family.layers))
+        if sum(len(units) for units, _ in pairs.values()) > planned:
+            pairs = self._pairs(whole=False)
         while finals := Finals.of(self._family, pairs, self._fitting(room), self._groups):
             yield finals
             self._take_rows(finals)
@@ -50,18 +55,22 @@ class Settling:
                 self._take_pairs(finals)
             pairs = {}
 
-    def _pairs(self) -> dict[Models, tuple[Units, Units]]:
+    def _pairs(self, *, whole: bool) -> dict[Models, tuple[Units, Units]]:
         """All chosen pairs, each once, in order, by pair of models.
 
-        Those of whole rows too: of what is best among them more is asked than its correlation.
+        Those of `whole` rows too, unless there are more than is planned for: of what is best among
+        them more is asked than its correlation, which takes a pass of its own otherwise.
         """
         keys: dict[Models, list[Units]] = {}
         for (model, other, _), each in self._chosen.items():
-            row, rank = (each.index >= 0).nonzero(as_tuple=True)
+            listed = each.index >= 0
+            if not whole:
+                listed &= ~self._whole[model, other][:, None]
+            row, rank = listed.nonzero(as_tuple=True)
             models, key = self._key(model, other, row, each.index[row, rank])
             keys.setdefault(models, []).append(key)
         found = {models: torch.cat(parts).unique() for models, parts in keys.items()}
-        widths = {models: len(self._family.eligible(models[1])) for models in found}
+        widths = {models: self._width(models[1]) for models in found}
         return {m: (key // widths[m], key % widths[m]) for m, key in found.items() if len(key)}
 
     def _key(self, model: str, other: str, unit: Units, other_unit: Units) -> tuple[Models, Units]:
@@ -71,13 +80,16 @@ class Settling:
             unit, other_unit = torch.minimum(unit, other_unit), torch.maximum(unit, other_unit)
         elif names.index(model) > names.index(other):
             model, other, unit, other_unit = other, model, other_unit, unit
-        return (model, other), unit * len(self._family.eligible(other)) + other_unit
+        return (model, other), unit * self._width(other) + other_unit
+
+    def _width(self, model: str) -> int:
+        return len(self._family.eligible(model))
 
     def _fitting(self, room: int) -> dict[Models, Units]:
         """Open rows for which there is memory, one at least; they are no longer open."""
         now: dict[Models, Units] = {}
         for models, still in self._open.items():
-            size = SUM_BYTES * len(self._family.eligible(models[1]))
+            size = SUM_BYTES * self._width(models[1])
             rows = still.nonzero()[:, 0][: max(room // size, 0 if now else 1)]
             if len(rows):
                 now[models] = rows
@@ -111,9 +123,10 @@ class Settling:
             self._open[model, other][rows[failed]] = True
             self.n_further += int(failed.sum())
             if side == HIGHEST:
-                sure = each.rest_sure[rows] < least
-                self._matching.certify(model, other, rows[sure], BOUND)
+                sure, every = each.rest_sure[rows] < least, each.rest[rows] == NONE
                 self._matching.certify(model, other, rows[~sure], PROBABLE)
+                self._matching.certify(model, other, rows[sure], BOUND)
+                self._matching.certify(model, other, rows[every], EXACT)
 
     def _measured(
         self,

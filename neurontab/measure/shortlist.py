@@ -1,8 +1,7 @@
 """Of every row the pairs that may be among its best, found while bounds come in tiles.
 
 What a row's last kept match is expected to have rises from tile to tile; a pair whose bound lies
-below that is dropped for good. So a list holds few more than what is to be measured, and nothing is
-sorted but where a list overflows.
+below that is dropped for good. So a list holds few more than what is to be measured.
 """
 
 from dataclasses import dataclass
@@ -20,14 +19,13 @@ from neurontab.measure.best import NONE
 class Part:
     """What is known of the pairs of some rows with some columns, which count from `first`s.
 
-    `sign` is what estimates and bounds are multiplied with; they are upper bounds then. `sure` are
-    upper bounds that hold whatever the signs of sketches.
+    `bound` and `sure` are upper bounds of what is estimated; the latter hold whatever the signs of
+    sketches.
     """
 
-    corr: Float[Tensor, "row column"]
+    estimate: Float[Tensor, "row column"]
     bound: Float[Tensor, "row column"]
     sure: Float[Tensor, "row column"]
-    sign: int
     may_row: Bool[Tensor, " row"]
     may_column: Bool[Tensor, " column"]
     own: bool  # rows are the columns, which may not be ranked with themselves
@@ -96,15 +94,14 @@ class Shortlist:
 
     def add(self, part: Part) -> None:
         """Takes some columns more of some rows."""
-        here = slice(part.first_row, part.first_row + len(part.corr))
-        if part.corr.device.type != "cpu":
+        here = slice(part.first_row, part.first_row + len(part.estimate))
+        if part.estimate.device.type != "cpu":
             self.add_tensors(part, here)
             return
         loops.shortlist(
-            part.corr.contiguous().numpy(),
+            part.estimate.contiguous().numpy(),
             part.bound.contiguous().numpy(),
             part.sure.contiguous().numpy(),
-            part.sign,
             part.may_row.numpy(),
             part.may_column.numpy(),
             part.own,
@@ -124,11 +121,11 @@ class Shortlist:
         may = torch.outer(part.may_row, part.may_column)
         if part.own:
             may.fill_diagonal_(False)
-        ranked = torch.where(may, part.sign * part.corr, NONE)
+        ranked = torch.where(may, part.estimate, NONE)
         highest = torch.cat([self.estimate[here], ranked], dim=1)
         self.estimate[here] = highest.topk(self.estimate.shape[1], dim=1).values
         columns = part.first_column + torch.arange(may.shape[1], device=may.device)
-        bound = torch.cat([self.bound[here], torch.where(may, part.sign * part.bound, NONE)], 1)
+        bound = torch.cat([self.bound[here], torch.where(may, part.bound, NONE)], 1)
         sure = torch.cat([self.sure[here], torch.where(may, part.sure, NONE)], 1)
         index = torch.cat([self.index[here], columns.expand(may.shape)], 1)
         reaches = torch.where(bound >= self.reached[here][:, None], bound, NONE)

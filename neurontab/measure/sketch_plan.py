@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from neurontab.measure.document_groups import GROUPS
-
 Mode = Literal["auto", "sketch", "exact"]
 
 REPLICATES = 10
@@ -34,7 +32,9 @@ class SketchPlan:
         return self.buckets >= FEWEST
 
 
-def sketch_plan(tokens: int, neurons: int, models: int, groups: int, room: int) -> SketchPlan:
+def sketch_plan(
+    tokens: int, neurons: int, models: int, *, groups: int, document_groups: int, room: int
+) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
     They take half of `room` bytes at most.
@@ -43,5 +43,5 @@ def sketch_plan(tokens: int, neurons: int, models: int, groups: int, room: int) 
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
     lists = CANDIDATE_BYTES * neurons * models
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
-    by_group = 8 * GROUPS * CHOSEN * neurons * models
+    by_group = 8 * document_groups * CHOSEN * neurons * models
     return SketchPlan(REPLICATES, buckets, LISTED, FAILURE, lists + sums + by_group)

@@ -3,7 +3,7 @@
 Times are ratios within one run. The suite is matched by sketches over as many of its tokens as the
 command line says (`--tokens`, 1,000,000 or all there are), then both ways over fewer; the
 procedure that was published is timed on a part and extrapolated, as is everything at GPT-2 small's
-shape. `details` tells which is which.
+shape (`--gpt2-small` for that alone). `details` tells which is which.
 """
 
 import sys
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from figures import show
 from published import published_cost
-from small_gpt2 import BUCKETS, small_gpt2_figures
+from small_gpt2 import BUCKETS, buckets_with_its_reach, small_gpt2_figures
 from tiles import tile_efficiency
 from torch import Tensor
 
@@ -44,10 +44,7 @@ from neurontab.progress import Silent, Stage
 from neurontab.sketching import match_sketched
 
 TOKENS = 1_000_000
-TILES = {1_024: MOST, 3_072: BUCKETS}  # buckets, by neurons of a layer
-SMALLEST = (
-    1_024  # buckets of tiles of which the lists overflow: noise, and bounds that are too wide
-)
+SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
 SEEDS = 20
 CPU = torch.device("cpu")
@@ -76,6 +73,18 @@ class Measured:
     prepared: Prepared
     survey: Survey
     family: Family
+
+    @property
+    def neurons(self) -> int:
+        """In all layers of all models."""
+        return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
+
+    def with_buckets(self, buckets: int) -> "Measured":
+        """The same with sketches of so many buckets."""
+        plan = self.prepared.plan
+        assert plan.sketch is not None
+        sized = replace(plan, sketch=replace(plan.sketch, buckets=buckets))
+        return replace(self, prepared=replace(self.prepared, plan=sized))
 
     def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
         """All matches, by sketches with the signs of a seed, or exactly."""
@@ -129,10 +138,6 @@ def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Meas
     every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
     if every.corpus.n_counted > tokens:
         every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
-    planned = every.plan.sketch
-    if buckets is not None and planned is not None:
-        sized = replace(planned, buckets=buckets)
-        every = replace(every, plan=replace(every.plan, sketch=sized))
     models, text = every.models, every.corpus
     survey = Survey.of(text, models[0].widths, models[0].facts.d_vocab, exported=0, seed=0)
     layers: dict[str, list[LayerFacts]] = {}
@@ -155,7 +160,9 @@ def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Meas
         ]
         each = [token_means(layer.tokens["current"], layer.post) for layer in found]
         means[model.name] = TokenMeans(torch.cat(each))
-    return Measured(every, survey, Family(layers, means, text.n_counted, two_sided=False))
+    family = Family(layers, means, text.n_counted, two_sided=False)
+    of = Measured(every, survey, family)
+    return of if buckets is None else of.with_buckets(buckets)
 
 
 def run_seconds(of: Measured) -> float:
@@ -208,13 +215,15 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
 
 def listed_figures(of: Measured, done: list[Finals]) -> dict[str, float]:
     """Pairs that are measured of a neuron with another model, and rows measured whole."""
-    rows = sum(len(facts.eligible) for layers in of.family.layers.values() for facts in layers)
+    others = of.neurons * (len(of.family.layers) - 1)
     listed = {key: len(sums.other_unit) for finals in done for key, sums in finals.listed.items()}
+    whole = sum(len(units) for finals in done for units in finals.rows.values())
     between = sum(n for (model, other), n in listed.items() if model != other)
     return {
         "listed_pairs": sum(listed.values()),
-        "listed_pairs_a_neuron": round(2 * between / rows / (len(of.family.layers) - 1), 1),
-        "whole_rows": sum(len(units) for finals in done for units in finals.rows.values()),
+        "listed_pairs_a_neuron": round(2 * between / others, 1),
+        "whole_rows": whole,
+        "whole_rows_share": round(whole / others, 5),
     }
 
 
@@ -273,25 +282,35 @@ def wrong_on_rare_events(seed: int) -> int:
     return int(found.state["a/b/highest/index"][0].item() != len(activations[Place("b", 0)].T) - 1)
 
 
+def gpt2_small(folder: Path, tile_seconds: float) -> tuple[dict[str, float], dict[str, Any]]:
+    """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds."""
+    of = measured(FEWER)
+    of = of.with_buckets(buckets_with_its_reach(of.neurons))
+    listed = listed_figures(of, of.matched_from(folder, Clock(), sketched=True)[1])
+    figures, details = small_gpt2_figures(
+        tile_seconds, listed["listed_pairs_a_neuron"], listed["whole_rows_share"]
+    )
+    return figures, {"with_bounds_as_of_gpt2_small": listed, **details}
+
+
 def main() -> None:
-    """Prints the figures, as JSON when asked for."""
+    """Prints the figures, as JSON when asked for; those of GPT-2 small's shape alone, too."""
     tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
-    efficiency = {d_mlp: tile_efficiency(d_mlp, CPU, n) for d_mlp, n in TILES.items()}
-    with tempfile.TemporaryDirectory() as folder:
-        costs, details = suite_figures(tokens, Path(folder))
-        right, compared = agreement(Path(folder))
-    small, extrapolated = small_gpt2_figures(efficiency[3_072][1])
-    by_width = {f"tile_efficiency_{width}": round(e, 3) for width, (e, _) in efficiency.items()}
-    smallest = round(tile_efficiency(1_024, CPU, SMALLEST)[0], 3)
-    figures = {"tile_efficiency": min(by_width.values()), **costs, **right, **small}
-    found = {
-        **details,
-        **compared,
-        **by_width,
-        "tile_efficiency_smallest": smallest,
-        **extrapolated,
-    }
-    show(figures | {"details": found})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        widest, seconds = tile_efficiency(3_072, CPU, BUCKETS)
+        figures, details = gpt2_small(folder, seconds)
+        details["tile_efficiency_3072"] = round(widest, 3)
+        if "--gpt2-small" not in sys.argv:
+            widths = {"": MOST, "_smallest": SMALLEST}
+            narrow = {name: tile_efficiency(1_024, CPU, n)[0] for name, n in widths.items()}
+            costs, more = suite_figures(tokens, folder)
+            right, compared = agreement(folder)
+            by_width = {f"tile_efficiency_1024{name}": round(e, 3) for name, e in narrow.items()}
+            efficiency = {"tile_efficiency": round(min(widest, narrow[""]), 3)}
+            figures = {**efficiency, **costs, **right, **figures}
+            details = {**more, **compared, **by_width, **details}
+    show(figures | {"details": details})
 
 
 if __name__ == "__main__":

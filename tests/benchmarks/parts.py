@@ -18,7 +18,6 @@ from neurontab.measure.precision import DTYPES
 from neurontab.measure.sketch import Sketch
 from neurontab.measure.turned import Layout, Turned
 
-LISTED = 55  # pairs of a neuron with another model, both directions together: see matching.py
 PIECE = 233  # positions of a group of documents that follow each other, on average in the suite
 REPLICATES = 10
 
@@ -53,8 +52,11 @@ class Parts:
     published_product: float
 
 
-def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Parts:
-    """All of them over one batch of tokens, on the model's device."""
+def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, listed: int) -> Parts:
+    """All of them over one batch of tokens, on the model's device.
+
+    So many pairs are listed of a neuron with another model, both directions together.
+    """
     device, d_mlp = model.device, shape.d_mlp
     ids = torch.randint(1, model.facts.d_vocab, (batch // 512, 512))
     x, y = (torch.randn(batch, d_mlp, device=device) for _ in range(2))
@@ -68,9 +70,9 @@ def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Pa
     turned = Turned(n_units, batch, groups, device)
     turned.begin(Layout.of([rows // PIECE]))
     shift = torch.zeros(d_mlp, device=device)
-    units = torch.arange(n_units).repeat_interleave(LISTED)
-    others = torch.randint(0, n_units, (n_units, LISTED)).sort(dim=1).values.ravel()
-    listed = ListedSums(units, others, (n_units, n_units), groups, device)
+    units = torch.arange(n_units).repeat_interleave(listed)
+    others = torch.randint(0, n_units, (n_units, listed)).sort(dim=1).values.ravel()
+    sums_of_pairs = ListedSums(units, others, (n_units, n_units), groups, device)
     half = DTYPES["bfloat16"]
 
     def published_product() -> None:
@@ -87,7 +89,7 @@ def parts_of(model: LanguageModel, shape: Shape, batch: int, buckets: int) -> Pa
         run=each(lambda: model.run(ids, lambda layer, pre, post: None)),
         sketching=shape.n_layers * each(lambda: sketch.add(x, rows, rows * 0, *hashed)),
         turning=each(turn),
-        listing=each(lambda: listed.add(turned, turned)),
+        listing=each(lambda: sums_of_pairs.add(turned, turned)),
         product=each(lambda: sums.add(x, y)),
         rounded_product=each(lambda: sums.add(x.to(half), y.to(half))),
         published_product=each(published_product),

@@ -1,37 +1,52 @@
 """Matching five models of GPT-2 small's shape: costs of parts, measured and put together."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from parts import SMALL, parts_of, random_gpt2
+from parts import REPLICATES, SMALL, parts_of, random_gpt2
 
+from neurontab.measure.bounds import reach
 from neurontab.measure.models import LanguageModel
+from neurontab.measure.sketch_plan import FAILURE
 from neurontab.measure.sources import parse_source
 
 CPU = torch.device("cpu")
 TOKENS, BATCH, MODELS = 10_000_000, 2_048, 5
-BUCKETS = 4_096  # what 64 GiB hold of five models
+BUCKETS = 4_096  # what 80 GiB hold of five models
 
 
-def small_gpt2_figures(tile_seconds: float) -> tuple[dict[str, float], dict[str, Any]]:
+def buckets_with_its_reach(neurons: int) -> int:
+    """For so many neurons in all, the buckets with bounds as wide as those of its sketches."""
+    small = 2 * (MODELS * SMALL.n_layers * SMALL.d_mlp) ** 2
+    wide = reach(math.log(small / FAILURE), REPLICATES, BUCKETS)
+    return round((reach(math.log(2 * neurons**2 / FAILURE), REPLICATES, 1) / wide) ** 2)
+
+
+def small_gpt2_figures(
+    tile_seconds: float, listed: float, whole: float
+) -> tuple[dict[str, float], dict[str, Any]]:
     """What was published over ours, at 10 million tokens; all of it extrapolated from parts.
 
-    `tile_seconds` are those of the tile engine on two layers, with so many buckets.
+    `tile_seconds` are those of the tile engine on two layers, with so many buckets; `listed` pairs
+    are measured of a neuron with another model, and of a share of the rows, `whole`, all.
     """
     with tempfile.TemporaryDirectory() as name:
         random_gpt2(Path(name), SMALL)
         model = LanguageModel(parse_source(str(Path(name) / "m")), CPU)
-        cost = parts_of(model, SMALL, BATCH, BUCKETS)
+        cost = parts_of(model, SMALL, batch=BATCH, buckets=BUCKETS, listed=round(listed))
     pairs = MODELS * (MODELS - 1) / 2
-    tiles = MODELS * SMALL.n_layers * (MODELS * SMALL.n_layers + 1) / 2
+    layers = MODELS * SMALL.n_layers
+    tiles = layers * (layers + 1) / 2
     published = 2 * pairs * (2 * cost.run + SMALL.n_layers**2 * cost.published_product) * TOKENS
     seconds = {
         "ours_runs": 2 * MODELS * cost.run * TOKENS,
         "ours_sketches": MODELS * cost.sketching * TOKENS,
         "ours_tiles": tiles * tile_seconds,
         "ours_listed": ((pairs + MODELS / 2) * cost.listing + MODELS * cost.turning) * TOKENS,
+        "ours_whole_rows": whole * layers**2 * cost.product * TOKENS,
     }
     ours = sum(seconds.values())
     hours = {"published": published, "ours": ours, **seconds}

@@ -46,6 +46,9 @@ def test_activations_are_those_of_the_hugging_face_model(tmp_path: Path) -> None
     for ours, theirs in zip(found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5)
     check_basis(model, tokens)
+    assert model.facts.activation == made.config.activation_function == "gelu_new"
+    # In one operation, and the same:
+    assert all(isinstance(mlp.act, torch.nn.GELU) for mlp in tiny.mlps(model.bridge.original_model))
 
 
 def test_a_basis_that_is_not_the_models_is_refused(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ NEEDS = Needs(
     kept=10,
     types=4_000,
     exported=2_048,
+    document_groups=50,
 )
 
 

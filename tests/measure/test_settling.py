@@ -10,6 +10,7 @@ from summed import CPU, WIDTHS, drawn_activations, matched, summed
 from neurontab.measure.best import NONE
 from neurontab.measure.bounds import Bounds
 from neurontab.measure.candidates import Candidates
+from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import EXACT, HIGHEST, LOWEST, PROBABLE, Matching, Ranks
 from neurontab.measure.settling import Settling
@@ -105,3 +106,26 @@ def test_rows_that_fail_are_measured_whole() -> None:
         add_all(finals, family, ACTIVATIONS)
     assert settling.n_further > 0
     assert n_wrong(matched(TILES, k=1, n_twins=1), matching) == 0
+
+
+def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With bounds that leave everything open, all rows are measured whole."""
+    family, ranks = TILES.family, Ranks(3, 2, two_sided=False)
+
+    def first_pass() -> Finals:
+        candidates = Candidates(family, ranks, 4, 100.0, CPU)
+        for place, other in TILES.pairs:
+            corr = TILES.tile(place, other).corr.float()
+            found = Bounds(corr, corr - 100, corr + 100, between=corr, size=100 + 0 * corr)
+            candidates.read((place, other), found)
+        settling = Settling(family, candidates, Matching(family, ranks, CPU), 2)
+        return next(settling.passes(ROOM))
+
+    rows = {key: torch.arange(sum(WIDTHS[key[0]])).tolist() for key in first_pass().rows}
+    assert {key: found.tolist() for key, found in first_pass().rows.items()} == rows
+    assert first_pass().listed
+    monkeypatch.setattr("neurontab.measure.settling.CHOSEN", 0)
+    assert not first_pass().listed
+    assert first_pass().rows.keys() == rows.keys()
