@@ -28,8 +28,7 @@ class Similarity:
     def read(self, tiles: Tiles) -> None:
         """Takes some more tiles."""
         for place, other in tiles.pairs:
-            for tile in tiles.tile(place, other).both_ways():
-                self._read(tile)
+            self._read(tiles.tile(place, other))
 
     def columns(self, model: str, other: str) -> Columns:
         """Table `layer_similarity` of two models, without their names.
@@ -49,13 +48,17 @@ class Similarity:
         }
 
     def _read(self, tile: Tile) -> None:
+        """Both layers at once: the norms are the same from either side."""
         here = self._number[tile.place], self._number[tile.other]
-        eligible = torch.where(tile.may, tile.corr, 0.0)
+        raw = tile.covariance.square().sum()
+        standardised = torch.where(tile.may, tile.corr, 0.0).square().sum()
         ranked = tile.corr.abs() if self._family.two_sided else tile.corr
-        best = torch.where(tile.may, ranked, NONE).amax(dim=1)
-        self.state["raw"][here] = tile.covariance.square().sum()
-        self.state["standardised"][here] = eligible.square().sum()
-        self.state["mean_max_corr"][here] = best[best > NONE].mean()
+        may_rank = torch.where(tile.may, ranked, NONE)
+        for at, along in ((here, 1), (here[::-1], 0)):
+            best = may_rank.amax(dim=along)
+            self.state["raw"][at] = raw
+            self.state["standardised"][at] = standardised
+            self.state["mean_max_corr"][at] = best[best > NONE].mean()
 
     def _alignment(self, kind: str, place: Place, other: Place) -> float:
         own = self._at(kind, place, place) * self._at(kind, other, other)

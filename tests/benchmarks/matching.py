@@ -3,7 +3,7 @@
 Times are ratios within one run. The suite is matched by sketches over as many of its tokens as the
 command line says (`--tokens`, 1,000,000 or all there are), then both ways over fewer; the
 procedure that was published is timed on a part and extrapolated, as is everything at GPT-2 small's
-shape (`--gpt2-small` for that alone). `details` tells which is which.
+shape. `--tiles` and `--gpt2-small` give these alone. `details` tells which is which.
 """
 
 import sys
@@ -293,23 +293,30 @@ def gpt2_small(folder: Path, tile_seconds: float) -> tuple[dict[str, float], dic
     return figures, {"with_bounds_as_of_gpt2_small": listed, **details}
 
 
+def tiles() -> tuple[dict[str, float], float]:
+    """Efficiency of tiles of two widths, and the seconds of one of GPT-2 small's."""
+    found = {"tile_efficiency_1024": tile_efficiency(1_024, CPU, MOST)[0]}
+    found["tile_efficiency_3072"], seconds = tile_efficiency(3_072, CPU, BUCKETS)
+    least = {"tile_efficiency": min(found.values())}
+    found["tile_efficiency_1024_smallest"] = tile_efficiency(1_024, CPU, SMALLEST)[0]
+    return {name: round(each, 3) for name, each in (least | found).items()}, seconds
+
+
 def main() -> None:
-    """Prints the figures, as JSON when asked for; those of GPT-2 small's shape alone, too."""
+    """Prints the figures, as JSON when asked for; some parts of them alone, too."""
     tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
+    details: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        widest, seconds = tile_efficiency(3_072, CPU, BUCKETS)
-        figures, details = gpt2_small(folder, seconds)
-        details["tile_efficiency_3072"] = round(widest, 3)
-        if "--gpt2-small" not in sys.argv:
-            widths = {"": MOST, "_smallest": SMALLEST}
-            narrow = {name: tile_efficiency(1_024, CPU, n)[0] for name, n in widths.items()}
+        figures, seconds = tiles()
+        if "--tiles" not in sys.argv:
+            small, details = gpt2_small(folder, seconds)
+            figures |= small
+        if not {"--tiles", "--gpt2-small"} & set(sys.argv):
             costs, more = suite_figures(tokens, folder)
             right, compared = agreement(folder)
-            by_width = {f"tile_efficiency_1024{name}": round(e, 3) for name, e in narrow.items()}
-            efficiency = {"tile_efficiency": round(min(widest, narrow[""]), 3)}
-            figures = {**efficiency, **costs, **right, **figures}
-            details = {**more, **compared, **by_width, **details}
+            figures |= {**costs, **right}
+            details |= {**more, **compared}
     show(figures | {"details": details})
 
 
