@@ -10,7 +10,7 @@ from numba import njit, prange
 
 NEAR = 64  # neurons whose sums stay in a core's nearest cache
 WIDE = 256  # neurons of a row of sums by group
-LINE = 16  # neurons in one line of the cache
+LINE = 16  # values in one line of the cache
 KEPT = 20  # contexts of a neuron and side
 AROUND = 16  # positions before and after that are shown
 WINDOW = 2 * AROUND + 1

@@ -19,7 +19,7 @@ from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
-from neurontab.measure.matching import Matching
+from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.settling import Settling
 from neurontab.measure.sketch import Sketch, sum_sketches
 from neurontab.measure.sketch_plan import SketchPlan
@@ -52,7 +52,7 @@ def match_sketched(
     not settle.
     """
     candidates = _candidates(
-        prepared, family, survey, matching, readers, plan, passes=passes, progress=progress
+        prepared, family, survey, matching.ranks, readers, plan, passes=passes, progress=progress
     )
     settling = Settling(family, candidates, matching, len(documents))
     done = []
@@ -69,7 +69,7 @@ def _candidates(
     prepared: Prepared,
     family: Family,
     survey: Survey,
-    matching: Matching,
+    ranks: Ranks,
     readers: Sequence[Reader],
     plan: SketchPlan,
     *,
@@ -80,7 +80,7 @@ def _candidates(
     statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
     nats = math.log(statements / plan.failure)
     far = reach(nats, plan.replicates, plan.buckets)
-    candidates = Candidates(family, matching.ranks, plan.listed, far, prepared.device)
+    candidates = Candidates(family, ranks, plan.listed, far, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
     estimates = f"{ESTIMATES}-{plan.buckets}"

@@ -123,11 +123,8 @@ class Measured:
         return matching, done
 
 
-def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Measured:
-    """Some models of the suite, surveyed over so many tokens or all there are.
-
-    Their sketches have so many buckets, or as many as are planned.
-    """
+def measured(tokens: int, n_models: int = 5) -> Measured:
+    """Some models of the suite, surveyed over so many tokens or all there are."""
     from neurontab import suite
 
     config = BuildConfig(
@@ -161,8 +158,7 @@ def measured(tokens: int, n_models: int = 5, buckets: int | None = None) -> Meas
         each = [token_means(layer.tokens["current"], layer.post) for layer in found]
         means[model.name] = TokenMeans(torch.cat(each))
     family = Family(layers, means, text.n_counted, two_sided=False)
-    of = Measured(every, survey, family)
-    return of if buckets is None else of.with_buckets(buckets)
+    return Measured(every, survey, family)
 
 
 def run_seconds(of: Measured) -> float:
@@ -232,7 +228,7 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
 
     Sketches are as large as over a million tokens.
     """
-    of = measured(FEWER, buckets=MOST)
+    of = measured(FEWER).with_buckets(MOST)
     clock = Clock()
     started = time.perf_counter()
     exact = of.matched(folder, clock, sketched=False)
@@ -244,7 +240,7 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
         same += int((index[:, 0] == other_index[:, 0]).sum())
         lost = max(lost, (value[:, 0] - other_value[:, 0]).max().item())
         rows += len(value)
-    pair = measured(FEWER, n_models=2, buckets=MOST)
+    pair = measured(FEWER, n_models=2).with_buckets(MOST)
     truth = pair.matched(folder, Clock(), sketched=False)
     wrong = 0
     for seed in range(SEEDS):
