@@ -9,6 +9,8 @@ from killed import settings_of
 from polars.testing import assert_frame_equal
 
 from neurontab.building import build
+from neurontab.measure.finals import ListedSums
+from neurontab.measure.turned import Layout, Turned
 
 # What rounding decides: on which side of an edge a value falls, which of equal contexts is first.
 ROUNDED = {
@@ -40,6 +42,36 @@ def test_a_gpu_gives_the_tables_of_the_cpu(tmp_path: Path, mode: str) -> None:
         )
     before, after = (run.scan("activation_histograms").collect()["n"] for run in (cpu, cuda))
     assert int((before - after).abs().sum()) < 1e-3 * int(before.sum())
+
+
+@pytest.mark.parametrize("n_pairs", [1, 17, 5_000])
+def test_compiled_products_of_listed_pairs_are_the_plain_ones(n_pairs: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    units, others, device = 70, 90, torch.device("cuda")
+    groups = torch.tensor([0] * 300 + [1] * 64 + [0] * 7 + [2] * 129)
+    layout = Layout.of([groups])
+    values, turned = [], []
+    for width in (units, others):
+        values.append(torch.randn(len(groups), width, generator=random))
+        turned.append(Turned(width, len(groups), 3, device))
+        turned[-1].begin(layout)
+        turned[-1].add(
+            values[-1].to(device),
+            torch.arange(len(groups)),
+            torch.zeros(width, device=device),
+            first_unit=0,
+            batch=0,
+        )
+    pairs = torch.randperm(units * others, generator=random)[:n_pairs].sort().values
+    sums = ListedSums(pairs // others, pairs % others, (units, others), 3, device)
+    for _ in range(2):
+        sums.add_compiled(*turned)
+    x, y = (each.double() for each in values)
+    for group in range(3):
+        every = 2 * x[groups == group].T @ y[groups == group]
+        torch.testing.assert_close(
+            sums.products[group].cpu(), every.ravel()[pairs], rtol=1e-5, atol=1e-4
+        )
 
 
 def test_products_of_bfloat16_are_near(tmp_path: Path) -> None:

@@ -118,7 +118,8 @@ class Baselines:
 
     def _read_spread(self, tile: Tile, matrices: list[Float[Tensor, "rotated neuron"]]) -> None:
         for kind, scale in self._scales(tile.place):
-            spread = tile.covariance * scale[:, None] * scale
+            scaled = scale * self._family.facts(tile.place).variance.sqrt()
+            spread = tile.corr * torch.outer(scaled, scaled)
             variances = [rotated_variance(matrix, spread) for matrix in matrices]
             self.state[_name(tile.place, kind)].copy_(torch.stack(variances))
 

@@ -67,11 +67,6 @@ class Bounds:
             self.size,
         )
 
-    @property
-    def T(self) -> "Bounds":  # noqa: N802 - as of a matrix
-        """Seen from the other side."""
-        return Bounds(self.corr.T, self.below.T, self.above.T, self.between.T, self.size.T)
-
 
 @dataclass(frozen=True)
 class Sketched:

@@ -62,9 +62,12 @@ class Candidates:
         place, other = pair
         if self._family.two_sided:
             bounds = bounds.absolute
-        self._read(place, other, bounds)
-        if place != other:
-            self._read(other, place, bounds.T)
+        for side in (HIGHEST, LOWEST):
+            if self._ranks.kept(place.model, other.model, side):
+                part = self._part(place, other, side, bounds)
+                self._shortlist(place.model, other.model, side).add(part)
+                if place != other:
+                    self._shortlist(other.model, place.model, side).add(part.T)
 
     def chosen(self, model: str, other: str, side: str) -> Chosen:
         """What is to be measured of a model's neurons with another's."""
@@ -74,20 +77,17 @@ class Candidates:
             index.cpu(), listed.rest.cpu(), listed.rest_sure.cpu(), listed.overflown.cpu()
         )
 
-    def _read(self, place: Place, other: Place, bounds: Bounds) -> None:
-        for side in (HIGHEST, LOWEST):
-            if self._ranks.kept(place.model, other.model, side):
-                part = Part(
-                    bounds.corr if side == HIGHEST else -bounds.corr,
-                    bounds.above if side == HIGHEST else -bounds.below,
-                    bounds.sure_above if side == HIGHEST else -bounds.sure_below,
-                    self._family.facts(place).eligible,
-                    self._family.facts(other).eligible,
-                    place == other,
-                    self._family.first(place),
-                    self._family.first(other),
-                )
-                self._shortlist(place.model, other.model, side).add(part)
+    def _part(self, place: Place, other: Place, side: str, bounds: Bounds) -> Part:
+        return Part(
+            bounds.corr if side == HIGHEST else -bounds.corr,
+            bounds.above if side == HIGHEST else -bounds.below,
+            bounds.sure_above if side == HIGHEST else -bounds.sure_below,
+            self._family.facts(place).eligible,
+            self._family.facts(other).eligible,
+            place == other,
+            self._family.first(place),
+            self._family.first(other),
+        )
 
     def _shortlist(self, model: str, other: str, side: str) -> Shortlist:
         name = f"{model}/{other}/{side}/"

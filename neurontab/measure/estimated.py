@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from neurontab.measure.tile import Pair, Place, Tile
 
 @dataclass(frozen=True)
 class Estimated:
-    """Estimates of some tiles; variances are exact."""
+    """Estimates of some tiles; a neuron's correlation with itself is 1."""
 
     family: Family
     correlations: Mapping[Pair, Float[Tensor, "neuron other"]]
@@ -25,15 +24,9 @@ class Estimated:
 
     def tile(self, place: Place, other: Place) -> Tile:
         """One of them."""
-        one, two = self.family.facts(place), self.family.facts(other)
-        corr = self.correlations[place, other].clone()
+        corr = self.correlations[place, other]
         if place == other:
-            corr.fill_diagonal_(1.0)
-        deviation, other_deviation = one.variance.sqrt(), two.variance.sqrt()
-        return Tile(
-            place,
-            other,
-            corr * torch.outer(deviation, other_deviation),
-            corr * torch.outer(deviation > 0, other_deviation > 0),
-            self.family.may(place, other),
-        )
+            itself = (self.family.facts(place).variance > 0).to(corr.dtype)
+            corr = corr.clone()
+            corr.diagonal().copy_(itself)
+        return Tile(place, other, corr, self.family.may(place, other))

@@ -59,13 +59,12 @@ class Family:
         return values.to(self.device)
 
     def tile(self, place: Place, other: Place, sums: PairSums) -> Tile:
-        """Covariance and correlation of the neurons of two layers, in float64."""
+        """Correlation of the neurons of two layers, in float64."""
         one, two = self.facts(place), self.facts(other)
         covariance = sums.result(one.shifted_mean, two.shifted_mean)
         return Tile(
             place,
             other,
-            covariance,
             correlation(covariance, one.variance, two.variance),
             self.may(place, other),
         )

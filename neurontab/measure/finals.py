@@ -8,6 +8,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
 from typing import ClassVar
 
 import torch
@@ -28,6 +30,7 @@ from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
+COMPILED = find_spec("triton") is not None  # torch brings it where it can use an NVIDIA GPU
 BLOCK = 8_192  # units of which a piece stays in a processor's cache
 
 
@@ -85,7 +88,8 @@ class ListedSums(Accumulator):
 
     def add(self, x: Turned, y: Turned) -> None:
         """Counts some more tokens, the same on both sides."""
-        if x.values.device.type == "cpu":
+        device = x.values.device
+        if device.type == "cpu":
             loops.add_listed(
                 x.values.numpy(),
                 y.values.numpy(),
@@ -95,18 +99,34 @@ class ListedSums(Accumulator):
                 self.other_unit.numpy(),
                 self.products.numpy(),
             )
+        elif device.type == "cuda" and COMPILED:
+            self.add_compiled(x, y)
         else:
             self.add_tensors(x, y)
         self.n += x.layout.n
 
+    def add_compiled(self, x: Turned, y: Turned) -> None:
+        """The products of some more tokens on an NVIDIA GPU."""
+        from neurontab import gpu_loops
+
+        unit, other_unit = self._there
+        pieces = zip(x.layout.groups.tolist(), x.whole_parts(), y.whole_parts(), strict=True)
+        for group, one, other in pieces:
+            gpu_loops.add_listed(one, other, unit, other_unit, self.products[group])
+
     def add_tensors(self, x: Turned, y: Turned) -> None:
         """The products of some more tokens on any device."""
-        device = x.values.device
-        places = torch.arange(len(self.other_unit), device=device).split(AT_ONCE)
-        units = self.unit.to(device).split(AT_ONCE), self.other_unit.to(device).split(AT_ONCE)
+        units = [each.split(AT_ONCE) for each in self._there]
+        places = torch.arange(len(self.other_unit), device=x.values.device).split(AT_ONCE)
         for group, one, other in zip(x.layout.groups.tolist(), x.parts(), y.parts(), strict=True):
             for at, i, j in zip(places, *units, strict=True):
                 self.products[group, at] += (one[i] * other[j]).sum(dim=1)
+
+    @cached_property
+    def _there(self) -> tuple[Units, Units]:
+        """Both units of each pair, where the sums are."""
+        device = self.products.device
+        return self.unit.to(device), self.other_unit.to(device)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,20 @@ class Part:
     first_row: int
     first_column: int
 
+    @property
+    def T(self) -> "Part":  # noqa: N802 - as of a matrix
+        """Seen from the other side."""
+        return Part(
+            self.estimate.T,
+            self.bound.T,
+            self.sure.T,
+            self.may_column,
+            self.may_row,
+            self.own,
+            self.first_column,
+            self.first_row,
+        )
+
 
 class Shortlist:
     """The highest estimates of every row, and the pairs with bounds that reach the last of them.

@@ -50,8 +50,11 @@ class Similarity:
     def _read(self, tile: Tile) -> None:
         """Both layers at once: the norms are the same from either side."""
         here = self._number[tile.place], self._number[tile.other]
-        raw = tile.covariance.square().sum()
-        standardised = torch.where(tile.may, tile.corr, 0.0).square().sum()
+        one, two = self._family.facts(tile.place), self._family.facts(tile.other)
+        squares = tile.corr.square()
+        raw = one.variance @ (squares @ two.variance.to(squares.dtype)).double()
+        may = two.eligible.to(squares.dtype)
+        standardised = (squares @ may).double()[one.eligible].sum()
         ranked = tile.corr.abs() if self._family.two_sided else tile.corr
         may_rank = torch.where(tile.may, ranked, NONE)
         for at, along in ((here, 1), (here[::-1], 0)):

@@ -1,4 +1,4 @@
-"""A pair of layers is a tile: all covariances and correlations between their neurons."""
+"""A pair of layers is a tile: all correlations between their neurons."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,6 @@ class Tile:
 
     place: Place
     other: Place
-    covariance: Float[Tensor, "neuron other"]
     corr: Float[Tensor, "neuron other"]
     may: Bool[Tensor, "neuron other"]
 
@@ -35,7 +34,7 @@ class Tile:
         """The tile seen from either layer; once where both are the same."""
         yield self
         if self.place != self.other:
-            yield Tile(self.other, self.place, self.covariance.T, self.corr.T, self.may.T)
+            yield Tile(self.other, self.place, self.corr.T, self.may.T)
 
 
 @runtime_checkable

@@ -78,7 +78,7 @@ class Turned:
     def begin(self, layout: Layout) -> None:
         """Makes room for another block; what there is, is written over."""
         self.layout = layout
-        for whole, length in zip(self._whole_parts(), layout.lengths.tolist(), strict=True):
+        for whole, length in zip(self.whole_parts(), layout.lengths.tolist(), strict=True):
             whole[:, length:] = 0
 
     def add(
@@ -124,10 +124,11 @@ class Turned:
 
     def parts(self) -> Iterator[Float[Tensor, "unit _"]]:
         """Piece by piece."""
-        for whole, length in zip(self._whole_parts(), self.layout.lengths.tolist(), strict=True):
+        for whole, length in zip(self.whole_parts(), self.layout.lengths.tolist(), strict=True):
             yield whole[:, :length]
 
-    def _whole_parts(self) -> Iterator[Float[Tensor, "unit _"]]:
+    def whole_parts(self) -> Iterator[Float[Tensor, "unit _"]]:
+        """With the zeros that fill them up."""
         strides = self.layout.strides.tolist()
         parts = self.values.split([self._units * stride for stride in strides])
         return (part.view(self._units, -1) for part in parts)
