@@ -96,6 +96,45 @@ def add_sums(
 
 
 @njit(parallel=True, cache=True, nogil=True)
+def add_labelled(
+    values: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.int64],
+    segments: npt.NDArray[np.int64],
+    halves: npt.NDArray[np.int64],
+    first: npt.NDArray[np.int64],
+    label: npt.NDArray[np.int64],
+    shift: npt.NDArray[np.float32],
+    sums: npt.NDArray[np.float64],
+    squares: npt.NDArray[np.float64],
+) -> None:
+    """Adds rows less the shift to every label of their segment [half, label], squares to the half.
+
+    Rows of a segment follow each other; it is of the half `halves[segment]`, and its labels are
+    `label[first[segment] : first[segment + 1]]`.
+    """
+    neurons = values.shape[1]
+    for chunk in prange((neurons + WIDE - 1) // WIDE):
+        begin, end = chunk * WIDE, min(neurons, (chunk + 1) * WIDE)
+        width = end - begin
+        middle, whole = shift[begin:end], np.zeros(WIDE)
+        for member in range(len(rows)):
+            segment, here = segments[member], values[rows[member], begin:end]
+            half = halves[segment]
+            square = squares[half, begin:end]
+            for j in range(width):
+                left = np.float64(here[j]) - middle[j]
+                whole[j] += left
+                square[j] += left * left
+            if member + 1 < len(rows) and segments[member + 1] == segment:
+                continue
+            for place in range(first[segment], first[segment + 1]):
+                kept = sums[half, label[place], begin:end]
+                for j in range(width):
+                    kept[j] += whole[j]
+            whole[:] = 0.0
+
+
+@njit(parallel=True, cache=True, nogil=True)
 def add_highest(
     values: npt.NDArray[np.float32],
     rows: npt.NDArray[np.int64],

@@ -11,6 +11,8 @@ from neurontab.comparing import compare_family
 from neurontab.manifest import Matched
 from neurontab.measure import corpus
 from neurontab.measure.accumulator import State
+from neurontab.measure.corpus import Corpus
+from neurontab.measure.features import Features
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.survey import LayerStatistics, Survey, begin, measure
 from neurontab.measure.token_share import token_means
@@ -18,8 +20,8 @@ from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
-from neurontab.writing.activations import write_survey
-from neurontab.writing.models import write_models
+from neurontab.writing.activations import write_support, write_survey
+from neurontab.writing.models import vocabulary_of, write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
@@ -48,9 +50,12 @@ def measure_family(
         text,
         max((model.widths for model in models), key=sum),
         models[0].facts.d_vocab,
+        features_of(models[0], text, queries, config.seed),
         exported=config.activations,
         seed=config.seed,
     )
+    if first:
+        write_support(survey, writer)
     known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
     if first and len(models) > 1:
@@ -58,6 +63,15 @@ def measure_family(
         for model in models:
             write_logit_effects(model, text, most.filter(model=model.name), writer)
     return matched
+
+
+def features_of(
+    model: LanguageModel, text: Corpus, queries: dict[str, Query], seed: int
+) -> Features:
+    """Which tokens have which features, as the query of that name says."""
+    rows = queries["token_features"]({"vocabulary": vocabulary_of(model, text).lazy()}).collect()
+    counts = torch.from_numpy(text.token_counts(model.facts.d_vocab))
+    return Features.of(rows["feature"].to_numpy(), rows["token_id"].to_numpy(), counts, seed)
 
 
 def _surveyed(

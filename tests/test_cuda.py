@@ -15,8 +15,14 @@ from neurontab.measure.turned import Layout, Turned
 # What rounding decides: on which side of an edge a value falls, which of equal contexts is first.
 ROUNDED = {
     "activation_histograms": ("n",),
+    "feature_groups": ("rank",),
+    "feature_chance": ("feature", "n_true", "sum_true"),
     "examples": ("sequence", "position", "document", "source", "before", "tokens", "activations"),
 }
+
+# Of features that part activations alike, any may be among the best.
+RANKED = {"feature_groups", "explanations"}
+FEATURE = ["model", "layer", "neuron", "offset", "feature"]
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -37,6 +43,12 @@ def test_a_gpu_gives_the_tables_of_the_cpu(tmp_path: Path, mode: str) -> None:
     for name in cpu.manifest.tables:
         expected, found = (run.scan(name).collect() for run in (cpu, cuda))
         left_out = ROUNDED.get(name, ())
+        if name in RANKED:
+            assert len(expected.join(found, on=FEATURE, how="anti")) < 0.1 * len(expected)
+            expected, found = (
+                one.join(other, on=FEATURE, how="semi").sort(FEATURE)
+                for one, other in ((expected, found), (found, expected))
+            )
         assert_frame_equal(
             found.drop(left_out), expected.drop(left_out), rel_tol=1e-4, abs_tol=2e-5
         )

@@ -33,7 +33,7 @@ class Costs:
 
 
 COSTS = {
-    "cpu": Costs(1.5, 60.0, 10.0),  # tests/benchmarks/{stream,matching}.py
+    "cpu": Costs(1.8, 60.0, 10.0),  # tests/benchmarks/{stream,matching}.py
     "cuda": Costs(4.4, 630.0, 61.0),  # of an H100, tests/benchmarks/medium_gpt2.py
 }
 

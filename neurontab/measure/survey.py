@@ -14,7 +14,9 @@ from neurontab.loops import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.corpus import Corpus
+from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.extremes import Extremes
+from neurontab.measure.features import HALVES, Features, FeatureSums, Labelled
 from neurontab.measure.groups import ActiveSums, Grouping, TokenSums
 from neurontab.measure.moments import Moments
 from neurontab.measure.stream import Batch, Range, Rows, Runs, batches, first_ranges, stream
@@ -42,10 +44,19 @@ class Survey:
     group_of: Int[Tensor, " token"]  # group of every token id; the last is of all the others
     sample: Int[Tensor, " sampled"]  # places whose contexts are shown
     exported: Int[Tensor, " exported"]  # places at which all activations are kept
+    features: Features
+    half_of: Int[Tensor, " document"]  # every second group of documents is held out
 
     @classmethod
     def of(
-        cls, corpus: Corpus, widths: Sequence[int], d_vocab: int, *, exported: int, seed: int
+        cls,
+        corpus: Corpus,
+        widths: Sequence[int],
+        d_vocab: int,
+        features: Features,
+        *,
+        exported: int,
+        seed: int,
     ) -> "Survey":
         """Fits the groups of tokens to the memory, the frequent ones first, and draws places.
 
@@ -65,19 +76,31 @@ class Survey:
             group_of,
             torch.from_numpy(np.sort(drawn[:KEPT])),
             torch.from_numpy(np.sort(drawn[:exported])),
+            features,
+            DocumentGroups.of(corpus).group_of % HALVES,
         )
 
     def groupings(self, batch: Batch) -> dict[str, Grouping]:
         """Every batch's groups, found once for all layers."""
         group = torch.where(batch.counted, self.group_of[batch.tokens], -1)
         position = torch.arange(batch.tokens.shape[1]).expand_as(batch.tokens)
-        rows = {name: _shifted(group, by) for name, by in OFFSETS.items()}
+        rows = {name: shifted(group, by) for name, by in OFFSETS.items()}
         rows["position"] = position
         rows["source"] = batch.sources.long()[:, None].expand_as(batch.tokens)
         return {
             name: Grouping.of(torch.where(batch.counted, each, -1).ravel())
             for name, each in rows.items()
         }
+
+    def labelled(self, batch: Batch) -> dict[str, Labelled]:
+        """Every batch's features by offset, found once for all layers."""
+        token = torch.where(batch.counted, batch.tokens, -1)
+        half = self.half_of[batch.documents.long()].ravel()
+        found = {}
+        for name, by in OFFSETS.items():
+            there = torch.where(batch.counted, shifted(token, by), -1).ravel()
+            found[name] = Labelled.of(self.features, name, there, half)
+        return found
 
     def sizes(self) -> dict[str, int]:
         """Groups of each grouping that is not by token."""
@@ -111,17 +134,28 @@ class LayerStatistics:
         self.pre, self.post = Moments(pre), Moments(post)
         tokens = len(survey.grouped_tokens) + 1
         self.tokens = {offset: TokenSums(tokens, neurons, device) for offset in OFFSETS}
+        features = survey.features
+        self.features = {each: FeatureSums(features.rows(each), post.mean) for each in OFFSETS}
         self.places = {n: ActiveSums(g, neurons, device) for n, g in survey.sizes().items()}
         self.top, self.bottom = Extremes(neurons, 1), Extremes(neurons, -1)
         self.sample = Chosen(survey.windows, neurons)
         self.exported = {site: Chosen(survey.exported, neurons) for site in ("pre", "post")}
 
-    def add(self, batch: Batch, groupings: dict[str, Grouping], pre: Rows, post: Rows) -> None:
+    def add(
+        self,
+        batch: Batch,
+        groupings: dict[str, Grouping],
+        labelled: dict[str, Labelled],
+        pre: Rows,
+        post: Rows,
+    ) -> None:
         """Counts some more sequences."""
         self.pre.add(pre, batch.counted_rows)
         self.post.add(post, batch.counted_rows)
         for name, sums in (*self.tokens.items(), *self.places.items()):
             sums.add(post, groupings[name])
+        for name, features in self.features.items():
+            features.add(post, labelled[name])
         self.top.add(post, batch)
         self.bottom.add(post, batch)
         self.sample.add(post, batch.first_place)
@@ -134,6 +168,7 @@ class LayerStatistics:
             "pre": self.pre,
             "post": self.post,
             **{f"tokens.{offset}": sums for offset, sums in self.tokens.items()},
+            **{f"features.{offset}": sums for offset, sums in self.features.items()},
             **{f"places.{name}": sums for name, sums in self.places.items()},
             "top": self.top,
             "bottom": self.bottom,
@@ -160,17 +195,17 @@ def measure(
 ) -> Iterator[int]:
     """Adds these sequences to the statistics; yields the number of the next after each batch."""
     for batch in batches(survey.corpus, batch_tokens, sequences):
-        groupings = survey.groupings(batch)
+        groupings, labelled = survey.groupings(batch), survey.labelled(batch)
 
         def add(layer: int, pre: Rows, post: Rows) -> None:
-            layers[layer].add(batch, groupings, pre, post)  # noqa: B023 - used at once
+            layers[layer].add(batch, groupings, labelled, pre, post)  # noqa: B023 - used at once
 
         stream(model, batch, add)
         advance(batch.n_counted)
         yield batch.first + len(batch.tokens)
 
 
-def _shifted(group: Int[Tensor, "sequence position"], by: int) -> Int[Tensor, "sequence position"]:
+def shifted(group: Int[Tensor, "sequence position"], by: int) -> Int[Tensor, "sequence position"]:
     """The group of the token that stands so many positions on; -1 beyond the ends."""
     beyond = torch.full_like(group[:, :1], -1)
     if by < 0:

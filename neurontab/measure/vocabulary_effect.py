@@ -1,17 +1,18 @@
 """Per neuron: what its weights say to the vocabulary, without running the model."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import beta
 from torch import Tensor
 
+from neurontab.measure.chance import highest_share, highest_spread
 from neurontab.measure.columns import Columns
 
 NULL_SHARE = 0.01  # of d_model, the directions that the unembedding reads least
-CHANCE = 0.95  # quantile of the highest of a layer's random directions
 LISTED = 10  # tokens promoted and suppressed
 ROUNDING = 1e-14  # of the highest eigenvalue, below which there is nothing
 AT_ONCE = 256  # neurons whose logits are in memory together
@@ -63,6 +64,29 @@ class Vocabulary:
             often / often.norm().clamp_min(1e-300),
         )
 
+    def spread_chance(self, vectors: int) -> float:
+        """The highest variance of cosines with the unembedding of as many random vectors."""
+        if vectors not in self._spread_chances:
+            unit = torch.nn.functional.normalize(self.unembed, dim=1)
+            spectrum = torch.linalg.eigvalsh(torch.cov(unit.T, correction=0))
+            highest = highest_spread(vectors, spectrum[-self.dimensions :].clamp_min(0))
+            self._spread_chances[vectors] = highest
+        return self._spread_chances[vectors]
+
+    @cached_property
+    def _spread_chances(self) -> dict[int, float]:
+        """By number of vectors, what has been found."""
+        return {}
+
+    def frequency_chance(self, vectors: int) -> float:
+        """About the highest |cosine| of as many random vectors' logits with log frequency.
+
+        A vector's logits are as long as those of all directions are on average.
+        """
+        typical = float(self.unembed.norm()) / math.sqrt(self.dimensions)
+        along = float((self.frequency @ self.unembed).norm()) / max(typical, 1e-300)
+        return min(highest_share(vectors, 1, self.dimensions) * along, 1.0)
+
 
 def vocab_moments(
     w_in: Float[Tensor, "neuron d_model"],
@@ -81,8 +105,6 @@ def vocab_moments(
 def vocab_effect(w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary) -> Columns:
     """Table `vocab_effect` of one layer."""
     neurons, k = len(w_out), vocabulary.null.shape[1]
-    rest = vocabulary.dimensions - k
-    chance = beta.ppf(CHANCE ** (1 / neurons), k / 2, rest / 2) ** 0.5 if rest > 0 else 1.0
     parts: list[dict[str, Tensor]] = []
     for part in w_out.split(AT_ONCE):
         logits = (part @ vocabulary.unembed.T).double()
@@ -100,7 +122,9 @@ def vocab_effect(w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary)
         name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]
     }
     return columns | {
-        "null_fraction_chance": np.full(neurons, chance),
+        "null_fraction_chance": np.full(neurons, highest_share(neurons, k, vocabulary.dimensions)),
+        "vocab_var_chance": np.full(neurons, vocabulary.spread_chance(neurons)),
+        "frequency_cos_chance": np.full(neurons, vocabulary.frequency_chance(neurons)),
         "spectrum_gap": np.full(neurons, vocabulary.gap),
     }
 

@@ -11,10 +11,17 @@ from neurontab.files import write_whole
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.columns import with_keys
 from neurontab.measure.contexts import contexts
+from neurontab.measure.feature_rows import (
+    feature_chance,
+    feature_groups,
+    feature_support,
+    token_spread,
+)
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.responses import group_rows, token_responses
 from neurontab.measure.stream import at_bos
 from neurontab.measure.survey import LayerStatistics, Survey
+from neurontab.tables import store
 from neurontab.tables.schemas import activations
 from neurontab.writing.writer import Keyed, Writer, by_layer
 
@@ -45,6 +52,18 @@ def write_survey(
         name,
         *by_layer(here, "offset", layers, lambda each: token_responses(each, survey)),
     )
+    writer.write(activations.TOKEN_SPREAD, name, *by_layer(here, "offset", layers, token_spread))
+    writer.write(
+        activations.FEATURE_GROUPS,
+        name,
+        *by_layer(here, "offset", layers, lambda each: feature_groups(each, survey)),
+    )
+    chance = [feature_chance(each, survey) for each in layers]
+    writer.write(
+        activations.FEATURE_CHANCE,
+        name,
+        *((here | {"layer": layer}, each) for layer, each in enumerate(chance)),
+    )
     writer.write(
         activations.EXAMPLES,
         name,
@@ -60,6 +79,11 @@ def write_survey(
             columns[key] = names[columns.pop("group")]
         writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
     _write_activations(model, layers, survey, writer.folder / "activations" / name)
+
+
+def write_support(survey: Survey, writer: Writer) -> None:
+    """How often features are true of the text, whatever the model."""
+    writer.write(activations.FEATURE_SUPPORT, store.FAMILY, ({}, feature_support(survey)))
 
 
 def _write_activations(

@@ -9,6 +9,7 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.vocabulary import vocabulary
 from neurontab.tables import store
+from neurontab.tables.frames import frame
 from neurontab.tables.schemas import models
 from neurontab.writing.writer import Writer
 
@@ -18,6 +19,10 @@ def write_models(found: Sequence[LanguageModel], corpus: Corpus, writer: Writer)
     facts = [asdict(model.facts) for model in found]
     table = models.MODELS
     writer.write_frame(table, store.FAMILY, pl.DataFrame(facts, table.schema))
-    counts = corpus.token_counts(found[0].facts.d_vocab)
-    tokens = vocabulary(found[0].tokenizer, found[0].special_ids, counts)
-    writer.write(models.VOCABULARY, store.FAMILY, ({}, tokens))
+    writer.write_frame(models.VOCABULARY, store.FAMILY, vocabulary_of(found[0], corpus))
+
+
+def vocabulary_of(model: LanguageModel, corpus: Corpus) -> pl.DataFrame:
+    """Table `vocabulary`."""
+    counts = corpus.token_counts(model.facts.d_vocab)
+    return frame(models.VOCABULARY, vocabulary(model.tokenizer, model.special_ids, counts))

@@ -54,7 +54,9 @@ def write_weights(model: LanguageModel, corpus: Corpus, writer: Writer) -> None:
         ),
     )
     heads = [model.heads(layer) for layer in range(model.facts.n_layers)]
-    scores = head_scores(every, heads, parallel=model.parallel)
+    scores = head_scores(
+        every, heads, parallel=model.parallel, dimensions=model.facts.d_model - int(model.centres)
+    )
     writer.write(weights.HEAD_SCORES, name, (here, scores))
     norms: Columns = {
         "token_id": tokens.ids.numpy(),

@@ -25,10 +25,12 @@ from neurontab.config import resolve
 from neurontab.measure import corpus
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.sources import parse_source
-from neurontab.measure.stream import Batch, batches, stream
+from neurontab.measure.stream import Batch, Rows, batches, stream
 from neurontab.measure.survey import Survey, begin, measure
+from neurontab.measuring import features_of
 from neurontab.prepare import corpus_plan
 from neurontab.progress import Silent
+from neurontab.tables.query import discover
 
 BATCHES = 12
 BATCH_TOKENS = 4_096
@@ -46,7 +48,8 @@ def overheads() -> dict[str, float]:
     folder = suite.models()[0]
     model = LanguageModel(parse_source(str(folder)), CPU)
     text = prepared(model, str(suite.CORPUS), (BATCHES + 1) * BATCH_TOKENS)
-    survey = Survey.of(text, model.widths, model.facts.d_vocab, exported=2_048, seed=0)
+    features = features_of(model, text, discover(), seed=0)
+    survey = Survey.of(text, model.widths, model.facts.d_vocab, features, exported=2_048, seed=0)
     layers = begin(model, survey, BATCH_TOKENS)
     body = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval().transformer
 
@@ -69,8 +72,12 @@ def overheads() -> dict[str, float]:
         stream(model, batch, lambda layer, pre, post: None)
 
     def measured(batch: Batch) -> None:
-        groupings = survey.groupings(batch)
-        stream(model, batch, lambda n, pre, post: layers[n].add(batch, groupings, pre, post))
+        groupings, labelled = survey.groupings(batch), survey.labelled(batch)
+
+        def add(layer: int, pre: Rows, post: Rows) -> None:
+            layers[layer].add(batch, groupings, labelled, pre, post)
+
+        stream(model, batch, add)
 
     ways = {"bare": bare, "hooked": hooked, "streamed": streamed, "measured": measured}
     seconds = timed(ways, list(islice(batches(text, BATCH_TOKENS), BATCHES)))
@@ -108,7 +115,10 @@ def measure_gpt2_small() -> None:
         random_gpt2(folder, SMALL)
         model = LanguageModel(parse_source(str(folder / "m")), CPU)
         text = prepared(model, str(folder / "text.txt"), 49_000)
-        survey = Survey.of(text, model.widths, model.facts.d_vocab, exported=2_048, seed=0)
+        features = features_of(model, text, discover(), seed=0)
+        survey = Survey.of(
+            text, model.widths, model.facts.d_vocab, features, exported=2_048, seed=0
+        )
         layers = begin(model, survey, BATCH_TOKENS)
         for _ in measure(
             model,

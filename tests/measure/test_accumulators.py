@@ -14,6 +14,7 @@ from neurontab.loops import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.extremes import Extremes
+from neurontab.measure.features import Features, FeatureSums, Labelled
 from neurontab.measure.finals import GroupMoments, ListedSums
 from neurontab.measure.groups import ActiveSums, Grouping, GroupSums, TokenSums
 from neurontab.measure.hashing import Hashing
@@ -49,6 +50,12 @@ DOCUMENTS = (torch.arange(SEQUENCES * CONTEXT) // 37).int().view(SEQUENCES, CONT
 ROWS = COUNTED.ravel().nonzero()[:, 0].numpy()
 PLACES = torch.tensor([3, 12, 13, 700, 4_998])
 MEANS = torch.stack([VALUES[TOKENS.ravel() == token].mean(dim=0) for token in range(GROUPS)])
+FEATURES = Features.of(
+    np.array(["even", "even", "even", "first", "rare", "rare"], dtype=object),
+    np.array([2, 4, 6, 1, 19, 20]),
+    torch.bincount(TOKENS.ravel(), minlength=GROUPS),
+    seed=0,
+)
 FIRST = Range(VALUES[:64].mean(dim=0), VALUES[:64].amin(dim=0), VALUES[:64].amax(dim=0))
 
 
@@ -219,6 +226,37 @@ def grouping(part: Batch) -> Grouping:
     return Grouping.of(torch.where(part.counted, part.tokens, -1).ravel())
 
 
+def labelled(part: Batch) -> Labelled:
+    """Counted positions by feature of their token, and half of the documents."""
+    token = torch.where(part.counted, part.tokens, -1).ravel()
+    return Labelled.of(FEATURES, "current", token, (part.documents % 2).long().ravel())
+
+
+def features_in_float64() -> Answer:
+    """Half by half and label by label, the shuffled ones too."""
+    token, half = TOKENS.ravel()[ROWS], (DOCUMENTS % 2).ravel()[ROWS]
+    labels = torch.cat([FEATURES.true, FEATURES.shuffled])[:, token]
+    exact = VALUES.double()[ROWS] / VALUES.double()[ROWS].std(dim=0)
+    members = [[labels[f] & (half == h) for f in range(len(labels))] for h in range(2)]
+    halves = [exact[half == h] for h in range(2)]
+    return {
+        "m2": np.stack([((x - x.mean(dim=0)) ** 2).sum(dim=0).numpy() for x in halves]),
+        "n": np.array([[int(each.sum()) for each in row] for row in members]),
+        "in_deviations": np.stack(
+            [[exact[each].mean(dim=0).numpy() for each in row] for row in members]
+        ),
+    }
+
+
+def features_of(sums: FeatureSums) -> Answer:
+    """Counts, and means in standard deviations."""
+    deviation = VALUES.double()[ROWS].std(dim=0)
+    mean = sums.result() / sums.n[:, :, None] / deviation
+    every = len(FEATURES.names)
+    m2 = [sums.deviations(slice(h, h + 1), every) / deviation**2 for h in range(2)]
+    return {"m2": torch.stack(m2).numpy(), "n": sums.n.numpy(), "in_deviations": mean.numpy()}
+
+
 CASES = {
     "moments": Case(
         new=lambda: Moments(FIRST),
@@ -237,6 +275,12 @@ CASES = {
         give=lambda sums, part: sums.add(rows_of(part), grouping(part)),
         answer=lambda sums: {name: each[1:].numpy() for name, each in sums.state().items()},
         obvious=lambda: groups_in_float64("n", "sums", "highest"),
+    ),
+    "by feature": Case(
+        new=lambda: FeatureSums(FEATURES.rows("current"), FIRST.mean),
+        give=lambda sums, part: sums.add(rows_of(part), labelled(part)),
+        answer=features_of,
+        obvious=features_in_float64,
     ),
     "by place": Case(
         new=lambda: ActiveSums(GROUPS, 6, torch.device("cpu")),
@@ -335,6 +379,7 @@ def test_any_way_through_the_tokens_is_the_one_shot_answer(name: str, split: str
             accumulated = type(accumulated).load(accumulated.state())
     found, expected = case.answer(accumulated), case.obvious()
     scale: dict[str, Any] = {"m3": np.abs(expected.get("m2", 0)) ** 1.5, "corr": 1.0}
+    scale["in_deviations"] = 1.0
     scale["group_sums"] = np.sqrt(
         expected.get("squares", 0) * np.asarray(expected.get("n", 0)).max()
     )
@@ -365,11 +410,11 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
     pairs: list[tuple[Accumulator, Accumulator]] = [(loops, tensors)]
     every = grouping(batch(0, SEQUENCES))
     for kind in (TokenSums, ActiveSums):
-        by_loops, by_tensors = (kind(GROUPS, 6, torch.device("cpu")) for _ in range(2))
-        by_loops.add(VALUES, every)
-        by_tensors.n.copy_(by_loops.n)
-        by_tensors.add_tensors(VALUES[every.rows], every.groups)
-        pairs.append((by_loops, by_tensors))
+        one, other = (kind(GROUPS, 6, torch.device("cpu")) for _ in range(2))
+        one.add(VALUES, every)
+        other.n.copy_(one.n)
+        other.add_tensors(VALUES[every.rows], every.groups)
+        pairs.append((one, other))
     here = batch(0, SEQUENCES)
     values, rows = turned(VALUES, here), torch.from_numpy(ROWS)
     listed, tensor_listed = (CASES["listed pairs"].new() for _ in range(2))
@@ -382,9 +427,16 @@ def test_tensors_of_another_device_are_counted_as_loops_count_them() -> None:
     tensor_sketch.add_tensors(VALUES[rows], TOKENS.ravel()[rows], buckets, signs)
     assert torch.allclose(sketch.sums, tensor_sketch.sums, rtol=1e-5, atol=1e-2)
     assert torch.allclose(listed.products, tensor_listed.products, rtol=1e-5)
-    for one, other in pairs:
-        for key, tensor in one.state().items():
-            assert torch.allclose(tensor, other.state()[key], rtol=1e-9), key
+    features, tensor_features = (CASES["by feature"].new() for _ in range(2))
+    with_features = labelled(here)
+    features.add(VALUES, with_features)
+    tensor_features.add_tensors(VALUES[with_features.rows], with_features)
+    deviation = VALUES[ROWS].std(dim=0)
+    assert torch.allclose(features.sums / deviation, tensor_features.sums / deviation, atol=1e-3)
+    assert torch.allclose(features.squares, tensor_features.squares)
+    for first, second in pairs:
+        for key, tensor in first.state().items():
+            assert torch.allclose(tensor, second.state()[key], rtol=1e-9), key
 
 
 @pytest.mark.parametrize("near", [1, 2, 4, 6])

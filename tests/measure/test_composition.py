@@ -62,7 +62,7 @@ def score(vector: torch.Tensor, matrix: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("parallel", [False, True])
 def test_head_scores_are_those_of_each_pair_in_causal_order(parallel: bool) -> None:
-    found = head_scores(LAYERS, ATTENTION, parallel=parallel)
+    found = head_scores(LAYERS, ATTENTION, parallel=parallel, dimensions=D_MODEL)
     kept = {name: np.ma.filled(found[name].astype(float), np.nan) for name in found}
     names = ("bos_score", "k_comp", "q_comp", "v_comp", "o_comp")
     for row in range(len(kept["layer"])):
@@ -88,3 +88,34 @@ def test_head_scores_are_those_of_each_pair_in_causal_order(parallel: bool) -> N
     assert len(pairs) == len(kept["layer"])
     causal = [HEADS * (3 if not parallel else 2) for _ in range(3)]
     assert len(pairs) == WIDTH * sum(min(KEPT, n) for n in causal)
+
+
+def test_the_head_whose_attention_to_bos_moves_most_is_among_the_heads() -> None:
+    """And random vectors move none beyond chance but in one layer of twenty."""
+    random = torch.Generator().manual_seed(1)
+    dimensions, width, rounds = 40, 30, 150
+    heads = [
+        HeadWeights(
+            query=torch.randn(20, dimensions, 3, generator=random).double(),
+            key=torch.randn(20, dimensions, 3, generator=random).double(),
+            value=torch.randn(20, dimensions, 3, generator=random).double(),
+            out=torch.randn(20, 3, dimensions, generator=random).double(),
+            key_at_bos=torch.randn(20, 3, generator=random).double(),
+            scale=0.5,
+        )
+        for _ in range(2)
+    ]
+    beyond = 0
+    for _ in range(rounds):
+        w_out = torch.randn(width, dimensions, generator=random).double()
+        own = MlpWeights(w_out, w_out, torch.zeros(width).double(), None)
+        found = head_scores([own, own], heads, parallel=False, dimensions=dimensions)
+        ratio = np.abs(found["bos_score"]) / found["bos_score_chance"]
+        beyond += bool((ratio[found["layer"] == 0] > 1).any())
+    assert beyond / rounds == pytest.approx(0.05, abs=0.03)
+    direction = torch.einsum("hde,he->hd", heads[1].query, heads[1].key_at_bos) * 0.5
+    length = w_out.norm(dim=1)[:, None] * direction.norm(dim=1)
+    most = ((w_out @ direction.T).abs() / length).argmax(dim=1)
+    for neuron in range(width):
+        rows = (found["layer"] == 0) & (found["neuron"] == neuron) & (found["head_layer"] == 1)
+        assert int(most[neuron]) in found["head"][rows]

@@ -59,6 +59,26 @@ def test_the_chance_level_is_the_highest_of_random_directions() -> None:
     assert beyond == pytest.approx(0.05, abs=0.015)
 
 
+def test_so_wide_over_the_vocabulary_are_random_directions() -> None:
+    level = vocab_effect(W_OUT, VOCABULARY)["vocab_var_chance"][0]
+    drawn = torch.randn(400, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
+    unit = torch.nn.functional.normalize(VOCABULARY.unembed, dim=1)
+    spread = torch.stack(
+        [(torch.nn.functional.normalize(w_out, dim=1) @ unit.T).var(dim=1).max() for w_out in drawn]
+    )
+    assert (spread > level).double().mean().item() == pytest.approx(0.05, abs=0.04)
+
+
+def test_so_near_to_log_frequency_come_random_directions() -> None:
+    """Where no direction reads it alone; in one layer of twenty the highest is beyond."""
+    rows = torch.randn(TOKENS, D_MODEL, generator=RANDOM, dtype=torch.float64)
+    vocabulary = Vocabulary.of(IDS, EMBED, rows, COUNTS, centred=False)
+    level = vocab_effect(W_OUT, vocabulary)["frequency_cos_chance"][0]
+    drawn = torch.randn(500, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
+    highest = [abs(vocab_effect(w_out, vocabulary)["frequency_cos"]).max() for w_out in drawn]
+    assert np.mean(np.array(highest) > level) == pytest.approx(0.05, abs=0.03)
+
+
 def test_the_mean_direction_of_layer_norm_is_no_null_direction() -> None:
     """Nothing reads along ones, and nothing writes there: it says nothing of any neuron."""
     centred = UNEMBED - UNEMBED.mean(dim=1, keepdim=True)

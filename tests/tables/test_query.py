@@ -13,11 +13,20 @@ QUERIES = discover()
 NAMES = {
     "activation_shape",
     "weight_shape",
+    "vocab_shape",
+    "position_response",
+    "source_response",
+    "token_features",
+    "explanations",
+    "family_evidence",
+    "families",
+    "roles",
     "universality",
     "twin_groups",
     "universal_features",
     "family_summary",
     "neurons",
+    "layer_profile",
 }
 
 GOOD = '''

@@ -10,11 +10,15 @@ from neurontab.tables.schemas.activations import (
     ACTIVATION_HISTOGRAMS,
     ACTIVATION_MOMENTS,
     EXAMPLES,
+    FEATURE_CHANCE,
+    FEATURE_GROUPS,
+    FEATURE_SUPPORT,
     POSITION_GROUPS,
     SOURCE_GROUPS,
     TOKEN_RESPONSE,
+    TOKEN_SPREAD,
 )
-from neurontab.tables.schemas.keys import LAYER, MODEL, NEURON_KEY, PAPER
+from neurontab.tables.schemas.keys import FEATURE, LAYER, MODEL, NEURON_KEY, OFFSET, PAPER, TOKEN
 from neurontab.tables.schemas.matches import (
     ANTIMATCHES,
     ASSIGNMENTS,
@@ -38,7 +42,7 @@ from neurontab.tables.schemas.weights import (
 )
 from neurontab.tables.table import Table
 
-__all__ = ["LAYER", "MEASURED", "MODEL", "NEURON_KEY", "PAPER"]
+__all__ = ["FEATURE", "LAYER", "MEASURED", "MODEL", "NEURON_KEY", "OFFSET", "PAPER", "TOKEN"]
 
 MEASURED: dict[str, Table] = {
     table.name: table
@@ -49,6 +53,10 @@ MEASURED: dict[str, Table] = {
         ACTIVATION_MOMENTS,
         ACTIVATION_HISTOGRAMS,
         TOKEN_RESPONSE,
+        TOKEN_SPREAD,
+        FEATURE_GROUPS,
+        FEATURE_CHANCE,
+        FEATURE_SUPPORT,
         POSITION_GROUPS,
         SOURCE_GROUPS,
         EXAMPLES,

@@ -4,6 +4,7 @@ import polars as pl
 
 from neurontab.tables.schemas.keys import (
     COUNT,
+    FEATURE,
     NEURON_KEY,
     OFFSET,
     RANK,
@@ -73,6 +74,62 @@ TOKEN_RESPONSE = Table(
             "Mean less the neuron's mean, times the root of n, over its standard deviation.",
             unit="standard errors",
         ),
+    ),
+)
+
+TOKEN_SPREAD = Table(
+    "token_spread",
+    "How much every neuron's post varies between tokens; those too rare for sums of their own "
+    "within the memory are one.",
+    keys=(*NEURON_KEY, OFFSET),
+    values=(
+        Column("n", pl.Int64, "Counted positions with a counted token there.", unit="tokens"),
+        Column("n_tokens", pl.Int64, "Different tokens there.", check=at_least(0)),
+        Column(
+            "between",
+            pl.Float64,
+            "Sum over these positions of the squared deviation of their token's mean post from the "
+            "mean of all.",
+            check=at_least(0),
+        ),
+    ),
+)
+
+
+def _sums(where: str, suffix: str = "") -> tuple[Column, ...]:
+    """Counts and sums of post at some positions, and at those where a feature is true."""
+    return (
+        Column(f"n{suffix}", pl.Int64, f"Positions with a counted token there{where}."),
+        Column(f"n_true{suffix}", pl.Int64, "Those of them where the feature is true."),
+        Column(f"sum{suffix}", pl.Float64, f"Sum of post at them{where}.", unit="activation"),
+        Column(f"sum_true{suffix}", pl.Float64, "Sum of post where it is true.", unit="activation"),
+        Column(f"m2{suffix}", pl.Float64, "Squared deviations of post from the mean of all."),
+    )
+
+
+FEATURE_GROUPS = Table(
+    "feature_groups",
+    "Counts and sums of post for the 20 features of the current, previous and next token that part "
+    "every neuron's activations most in the half of the documents that is not held out.",
+    keys=(*NEURON_KEY, OFFSET, FEATURE),
+    values=(RANK, *_sums(""), *_sums(", in the half of the documents held out", "_held_out")),
+)
+
+FEATURE_CHANCE = Table(
+    "feature_chance",
+    "The same of the feature that parts every neuron's activations most when each token has the "
+    "features of another that is about as frequent.",
+    keys=NEURON_KEY,
+    values=(FEATURE, *_sums("")),
+)
+
+FEATURE_SUPPORT = Table(
+    "feature_support",
+    "How often each feature is true of the current, the previous and the next token.",
+    keys=(OFFSET, FEATURE),
+    values=(
+        Column("n_true", pl.Int64, "Counted positions.", unit="tokens", check=at_least(0)),
+        Column("n_documents", pl.Int64, "Documents that they are in.", check=at_least(0)),
     ),
 )
 

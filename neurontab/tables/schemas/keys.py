@@ -25,4 +25,5 @@ OFFSET = Column(
     "Which token groups positions: the current, the previous or the next.",
     check=one_of("current", "previous", "next"),
 )
+FEATURE = Column("feature", pl.String, "Name of the feature in token_features.")
 TOKEN = Column("token_id", pl.Int32, "Token id.", check=at_least(0))

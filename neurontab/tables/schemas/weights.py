@@ -114,6 +114,20 @@ VOCAB_EFFECT = Table(
             f"{STOLFO}, 4",
             check=between(-1, 1),
         ),
+        Column(
+            "vocab_var_chance",
+            pl.Float64,
+            "95 % quantile of the highest variance of cosines with the unembedding of as many "
+            "random vectors as the layer has neurons.",
+            check=at_least(0),
+        ),
+        Column(
+            "frequency_cos_chance",
+            pl.Float64,
+            "About the 95 % quantile of the highest absolute value of it of as many random vectors "
+            "as the layer has neurons.",
+            check=between(0, 1),
+        ),
     ),
 )
 
@@ -173,7 +187,8 @@ def _composition(name: str, description: str) -> Column:
 
 HEAD_SCORES = Table(
     "head_scores",
-    "The 8 attention heads with which every neuron composes most, in causal order, by weights.",
+    "The 8 attention heads with which every neuron composes most, in causal order, by weights; "
+    "among them the one whose attention to BOS it moves most.",
     keys=(
         *NEURON_KEY,
         Column("head_layer", pl.Int32, "Layer of the head.", check=at_least(0)),
@@ -188,6 +203,15 @@ HEAD_SCORES = Table(
             "rotations left out; null for heads before the neuron.",
             f"{PAPER}, 5.3",
             nullable=True,
+        ),
+        Column(
+            "bos_score_chance",
+            pl.Float32,
+            "95 % quantile of the highest |bos_score| of random vectors of the same length, as "
+            "many as the layer has neurons, with as many heads as come after; null for heads "
+            "before.",
+            nullable=True,
+            check=at_least(0),
         ),
         _composition("k_comp", "Output vector read by the head's keys; null for heads before."),
         _composition("q_comp", "Output vector read by the head's queries; null for heads before."),

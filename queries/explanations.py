@@ -1,0 +1,106 @@
+"""How much of each neuron's variance a feature of the current, previous or next token explains."""
+
+from typing import Annotated
+
+import polars as pl
+
+from neurontab.tables.schemas import FEATURE, NEURON_KEY, OFFSET, PAPER
+from neurontab.tables.table import Column, at_least
+from neurontab.tables.variance import explained
+
+VERSION = 1
+SOURCE = f"{PAPER}, 4.1"
+KEYS = (*NEURON_KEY, OFFSET, FEATURE)
+COLUMNS = (
+    Column(
+        "explained",
+        pl.Float32,
+        "Variance of post between positions where the feature is true and where it is not, over "
+        "all of its variance.",
+        SOURCE,
+        check=at_least(0),
+    ),
+    Column(
+        "explained_held_out",
+        pl.Float32,
+        "The same in the half of the documents by which the feature was not chosen; null where it "
+        "is true of none or all of it.",
+        SOURCE,
+        nullable=True,
+        check=at_least(0),
+    ),
+    Column(
+        "explained_chance",
+        pl.Float32,
+        "The same, over all documents, of the best of as many features when tokens have those of "
+        "others that are about as frequent.",
+        nullable=True,
+    ),
+    Column(
+        "ceiling",
+        pl.Float32,
+        "What the tokens there explain at most, less what chance gives; null if that is nothing.",
+        "Kelley 1935, epsilon squared",
+        nullable=True,
+    ),
+    Column(
+        "ceiling_share",
+        pl.Float32,
+        "explained over ceiling; null without a ceiling.",
+        nullable=True,
+    ),
+    Column("mean_true", pl.Float32, "Mean of post where it is true.", unit="activation"),
+    Column("mean_false", pl.Float32, "Mean of post where it is not.", unit="activation"),
+    Column("n_true", pl.Int64, "Positions where it is true.", unit="tokens", check=at_least(0)),
+    Column("n_documents", pl.Int64, "Documents that these are in.", check=at_least(0)),
+)
+
+
+def explanations(
+    feature_groups: pl.LazyFrame,
+    feature_support: pl.LazyFrame,
+    feature_chance: pl.LazyFrame,
+    token_spread: pl.LazyFrame,
+    activation_moments: pl.LazyFrame,
+    *,
+    fewest_tokens: Annotated[int, "Positions where a feature is true, at least; our choice."] = 50,
+    fewest_documents: Annotated[int, "Documents that these are in, at least; our choice."] = 10,
+) -> pl.LazyFrame:
+    """One row per neuron, offset and feature that has support, of the 20 best in one half."""
+    keys = [key.name for key in NEURON_KEY]
+    post = activation_moments.filter(pl.col("site") == "post").select(*keys, whole="m2")
+    support = feature_support.filter(
+        pl.col("n_true") >= fewest_tokens, pl.col("n_documents") >= fewest_documents
+    ).select("offset", "feature", "n_documents")
+    chance = feature_chance.select(*keys, explained_chance=_explained())
+    spread = token_spread.select(*keys, "offset", "n_tokens", "between", positions="n")
+    return (
+        feature_groups.join(support, on=["offset", "feature"])
+        .join(post.filter(pl.col("whole") > 0), on=keys)
+        .join(chance, on=keys, how="left")
+        .join(spread, on=[*keys, "offset"])
+        .with_columns(
+            explained=_explained(),
+            explained_held_out=_explained("_held_out"),
+            above=explained("between", "whole", "positions", "n_tokens"),
+            mean_true=pl.col("sum_true") / pl.col("n_true"),
+            mean_false=(pl.col("sum") - pl.col("sum_true")) / (pl.col("n") - pl.col("n_true")),
+        )
+        .with_columns(ceiling=pl.when(pl.col("above") > 0).then("above"))
+        .with_columns(ceiling_share=pl.col("explained") / pl.col("ceiling"))
+        .select(
+            *(key.name for key in KEYS),
+            *(pl.col(column.name).cast(column.dtype) for column in COLUMNS),
+        )
+    )
+
+
+def _explained(suffix: str = "") -> pl.Expr:
+    """b (1 - b) (mean1 - mean0)^2 over the variance, b the share where a feature is true."""
+    n, true, total, total_true, m2 = (
+        pl.col(f"{name}{suffix}") for name in ("n", "n_true", "sum", "sum_true", "m2")
+    )
+    false = n - true
+    difference = total_true / true - (total - total_true) / false
+    known = (true > 0) & (false > 0) & (m2 > 0)
+    return pl.when(known).then(true / n * false * difference.pow(2) / m2)

@@ -1,0 +1,98 @@
+"""Every family that a neuron belongs to by its activations, and by what.
+
+A family is declared as one rule. Explained variance counts in the half of the documents by which
+its feature was not chosen, and only where that of all is above what shuffled features have.
+"""
+
+from typing import Annotated
+
+import polars as pl
+
+from neurontab.tables.schemas import NEURON_KEY, PAPER
+from neurontab.tables.table import Column, one_of
+
+VERSION = 1
+VOITA = "Voita et al. 2023"
+FAMILIES = ("bos", "position", "alphabet", "unigram", "previous_token", "syntax", "context")
+KEYS = (*NEURON_KEY, Column("family", pl.String, "Family.", check=one_of(*FAMILIES)))
+COLUMNS = (
+    Column("measure", pl.String, "Quantity that the family is read from."),
+    Column(
+        "feature", pl.String, "Feature or source that it is of; null if of none.", nullable=True
+    ),
+    Column("value", pl.Float32, "Its value."),
+    Column("threshold", pl.Float32, "What it is above."),
+)
+
+
+def family_evidence(
+    token_features: pl.LazyFrame,
+    explanations: pl.LazyFrame,
+    activation_shape: pl.LazyFrame,
+    position_response: pl.LazyFrame,
+    source_response: pl.LazyFrame,
+    *,
+    one_word: Annotated[
+        float, f"Explained variance of unigram, previous_token and syntax ({PAPER}, 4.3.1)."
+    ] = 0.5,
+    one_letter: Annotated[float, f"Explained variance of alphabet ({PAPER}, 4.3.1)."] = 0.35,
+    position_mi: Annotated[float, f"Mutual information of position, in nats ({VOITA})."] = 0.05,
+    source_share: Annotated[float, "source_eta2 of context; our choice."] = 0.2,
+    bos_z: Annotated[float, "bos_z of bos; our choice."] = 10.0,
+    elsewhere: Annotated[
+        float, "sparsity of bos, the share of other positions that it is active on; our choice."
+    ] = 0.01,
+) -> pl.LazyFrame:
+    """One row per neuron and family; `syntax` is by rules on the text of the current token."""
+    keys = [key.name for key in NEURON_KEY]
+    kinds = token_features.select("feature", "kind").unique()
+    told = explanations.filter(pl.col("explained") > pl.col("explained_chance").fill_null(0)).join(
+        kinds, on="feature"
+    )
+    current = pl.col("offset") == "current"
+    by_feature = {
+        "alphabet": (current & (pl.col("kind") == "letter"), one_letter),
+        "unigram": (current & (pl.col("kind") == "unigram"), one_word),
+        "previous_token": (pl.col("offset") == "previous", one_word),
+        "syntax": (current & (pl.col("kind") == "rule"), one_word),
+    }
+    held_out = pl.col("explained_held_out")
+    features = [
+        told.filter(which, held_out > threshold)
+        .sort(*keys, "explained_held_out", "feature", descending=[False] * 3 + [True, False])
+        .group_by(keys, maintain_order=True)
+        .first()
+        .select(*keys, *_evidence(family, "explained_held_out", threshold, pl.col("feature")))
+        for family, (which, threshold) in by_feature.items()
+    ]
+    told_by_position = pl.col("position_mi") > pl.max_horizontal(
+        pl.lit(position_mi), "position_mi_chance"
+    )
+    others = (
+        activation_shape.filter(pl.col("bos_z") > bos_z, pl.col("sparsity") < elsewhere).select(
+            *keys, *_evidence("bos", "bos_z", bos_z)
+        ),
+        position_response.filter(told_by_position).select(
+            *keys, *_evidence("position", "position_mi", position_mi)
+        ),
+        source_response.filter(pl.col("source_eta2") > source_share).select(
+            *keys, *_evidence("context", "source_eta2", source_share, pl.col("top_source"))
+        ),
+    )
+    return pl.concat([*features, *others]).select(
+        *(key.name for key in KEYS), *(pl.col(c.name).cast(c.dtype) for c in COLUMNS)
+    )
+
+
+def _evidence(
+    family: str, measure: str, threshold: float, feature: pl.Expr | None = None
+) -> list[pl.Expr]:
+    """The columns of a row, from the columns of what it is read from."""
+    of = pl.lit(None, pl.String) if feature is None else feature
+    return [
+        pl.lit(family).alias("family"),
+        pl.lit(measure).alias("measure"),
+        of.alias("feature"),
+        pl.col(measure).cast(pl.Float32).alias("value"),
+        pl.lit(threshold, pl.Float32).alias("threshold"),
+    ]
