@@ -21,7 +21,7 @@ from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
 from neurontab.writing.activations import write_support, write_survey
-from neurontab.writing.models import vocabulary_of, write_models
+from neurontab.writing.models import vocabulary_frame, write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
@@ -69,7 +69,7 @@ def features_of(
     model: LanguageModel, text: Corpus, queries: dict[str, Query], seed: int
 ) -> Features:
     """Which tokens have which features, as the query of that name says."""
-    rows = queries["token_features"]({"vocabulary": vocabulary_of(model, text).lazy()}).collect()
+    rows = queries["token_features"]({"vocabulary": vocabulary_frame(model, text).lazy()}).collect()
     counts = torch.from_numpy(text.token_counts(model.facts.d_vocab))
     return Features.of(rows["feature"].to_numpy(), rows["token_id"].to_numpy(), counts, seed)
 

@@ -10,6 +10,7 @@ from neurontab.tables.variance import explained
 
 VERSION = 1
 SOURCE = f"{PAPER}, 4.1"
+ROUNDING = 1e-9  # of all variance, below which nothing varies where there is such a token
 KEYS = (*NEURON_KEY, OFFSET, FEATURE)
 COLUMNS = (
     Column(
@@ -24,7 +25,7 @@ COLUMNS = (
         "explained_held_out",
         pl.Float32,
         "The same in the half of the documents by which the feature was not chosen; null where it "
-        "is true of none or all of it.",
+        "is true of none or all of it, or nothing varies.",
         SOURCE,
         nullable=True,
         check=at_least(0),
@@ -32,21 +33,23 @@ COLUMNS = (
     Column(
         "explained_chance",
         pl.Float32,
-        "The same, over all documents, of the best of as many features when tokens have those of "
-        "others that are about as frequent.",
+        "The same, over all documents, of the best of as many features, with support or not, when "
+        "each token has those of another that is about as frequent; one such exchange.",
         nullable=True,
     ),
     Column(
         "ceiling",
         pl.Float32,
-        "What the tokens there explain at most, less what chance gives; null if that is nothing.",
+        "What the means of the tokens there explain, less what chance gives; null if that is "
+        "nothing. Tokens too rare for sums of their own within the memory count as one.",
         "Kelley 1935, epsilon squared",
         nullable=True,
     ),
     Column(
         "ceiling_share",
         pl.Float32,
-        "explained over ceiling; null without a ceiling.",
+        "explained over ceiling, above 1 where chance or rare tokens are much of it; null without "
+        "a ceiling.",
         nullable=True,
     ),
     Column("mean_true", pl.Float32, "Mean of post where it is true.", unit="activation"),
@@ -72,17 +75,18 @@ def explanations(
     support = feature_support.filter(
         pl.col("n_true") >= fewest_tokens, pl.col("n_documents") >= fewest_documents
     ).select("offset", "feature", "n_documents")
-    chance = feature_chance.select(*keys, explained_chance=_explained())
-    spread = token_spread.select(*keys, "offset", "n_tokens", "between", positions="n")
+    chance = feature_chance.select(*keys, "offset", explained_chance=_explained())
+    spread = token_spread.select(*keys, "offset", "n_tokens", "between")
     return (
         feature_groups.join(support, on=["offset", "feature"])
-        .join(post.filter(pl.col("whole") > 0), on=keys)
-        .join(chance, on=keys, how="left")
+        .join(post, on=keys)
+        .filter(pl.col("m2") > ROUNDING * pl.col("whole"))
+        .join(chance, on=[*keys, "offset"], how="left")
         .join(spread, on=[*keys, "offset"])
         .with_columns(
             explained=_explained(),
             explained_held_out=_explained("_held_out"),
-            above=explained("between", "whole", "positions", "n_tokens"),
+            above=explained("between", "m2", "n", "n_tokens"),
             mean_true=pl.col("sum_true") / pl.col("n_true"),
             mean_false=(pl.col("sum") - pl.col("sum_true")) / (pl.col("n") - pl.col("n_true")),
         )

@@ -65,18 +65,16 @@ def family_evidence(
         .select(*keys, *_evidence(family, "explained_held_out", threshold, pl.col("feature")))
         for family, (which, threshold) in by_feature.items()
     ]
-    told_by_position = pl.col("position_mi") > pl.max_horizontal(
-        pl.lit(position_mi), "position_mi_chance"
-    )
+    least = pl.max_horizontal(pl.lit(position_mi), "position_mi_chance")
     others = (
         activation_shape.filter(pl.col("bos_z") > bos_z, pl.col("sparsity") < elsewhere).select(
             *keys, *_evidence("bos", "bos_z", bos_z)
         ),
-        position_response.filter(told_by_position).select(
-            *keys, *_evidence("position", "position_mi", position_mi)
+        position_response.filter(pl.col("position_mi") > least).select(
+            *keys, *_evidence("position", "position_mi", least)
         ),
         source_response.filter(pl.col("source_eta2") > source_share).select(
-            *keys, *_evidence("context", "source_eta2", source_share, pl.col("top_source"))
+            *keys, *_evidence("context", "source_eta2", source_share, pl.col("highest_source"))
         ),
     )
     return pl.concat([*features, *others]).select(
@@ -85,7 +83,7 @@ def family_evidence(
 
 
 def _evidence(
-    family: str, measure: str, threshold: float, feature: pl.Expr | None = None
+    family: str, measure: str, threshold: float | pl.Expr, feature: pl.Expr | None = None
 ) -> list[pl.Expr]:
     """The columns of a row, from the columns of what it is read from."""
     of = pl.lit(None, pl.String) if feature is None else feature
@@ -94,5 +92,7 @@ def _evidence(
         pl.lit(measure).alias("measure"),
         of.alias("feature"),
         pl.col(measure).cast(pl.Float32).alias("value"),
-        pl.lit(threshold, pl.Float32).alias("threshold"),
+        (threshold if isinstance(threshold, pl.Expr) else pl.lit(threshold))
+        .cast(pl.Float32)
+        .alias("threshold"),
     ]

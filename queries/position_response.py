@@ -7,6 +7,7 @@ from neurontab.tables.table import Column, at_least
 from neurontab.tables.variance import explained
 
 VERSION = 1
+RARE = 3.09  # of a normal distribution, its 99.9 % quantile
 KEYS = NEURON_KEY
 SOURCE = f"{PAPER}, 4.3.1; Voita et al. 2023, 5"
 COLUMNS = (
@@ -23,9 +24,9 @@ COLUMNS = (
     Column(
         "position_mi_chance",
         pl.Float32,
-        "What a neuron that knows nothing of positions has of it on average, as there are so many "
-        "tokens: (positions - 1) / (2 n).",
-        "Miller 1955",
+        "What of it one in a thousand neurons that know nothing of positions has at least: a "
+        "quantile of chi-squared with positions - 1 degrees of freedom, over 2 n.",
+        "Miller 1955; Wilson and Hilferty 1931",
         "nats",
         check=at_least(0),
     ),
@@ -33,7 +34,7 @@ COLUMNS = (
         "position_eta2",
         pl.Float32,
         "Share of post's variance that is between positions, less what chance gives; null if "
-        "constant. Positions beyond the first 2,048 do not count.",
+        "constant, and where there are positions beyond the first 2,048.",
         "Kelley 1935, epsilon squared",
         nullable=True,
     ),
@@ -58,21 +59,33 @@ def position_response(
     told = n * (_times_log(share, rate) + _times_log(1 - share, 1 - rate))
     known = (active.sum() > 0) & (active.sum() < n.sum())
     mean = pl.col("sum") / n
-    post = activation_moments.filter(pl.col("site") == "post").select(*keys, "m2")
+    post = activation_moments.filter(pl.col("site") == "post").select(*keys, "m2", counted="n")
     return (
         position_groups.sort(*keys, "position")
         .group_by(keys, maintain_order=True)
         .agg(
             position_mi=pl.when(known).then((told.sum() / n.sum()).clip(0)),
-            position_mi_chance=(pl.len() - 1) / (2 * n.sum()),
+            position_mi_chance=_quantile(pl.len() - 1) / (2 * n.sum()),
             between=(n * (mean - pl.col("sum").sum() / n.sum()) ** 2).sum(),
             positions=pl.len(),
             every=n.sum(),
             peak_position=pl.col("position").get(mean.arg_max()),
         )
         .join(post, on=keys)
-        .with_columns(position_eta2=explained("between", "m2", "every", "positions"))
+        .with_columns(
+            position_eta2=pl.when(pl.col("every") == pl.col("counted")).then(
+                explained("between", "m2", "every", "positions")
+            )
+        )
         .select(*keys, *(pl.col(column.name).cast(column.dtype) for column in COLUMNS))
+    )
+
+
+def _quantile(freedom: pl.Expr) -> pl.Expr:
+    """Of chi-squared, as a normal distribution of its cube root."""
+    spread = pl.lit(2 / 9) / freedom
+    return (
+        pl.when(freedom > 0).then(freedom * (1 - spread + RARE * spread.sqrt()).pow(3)).otherwise(0)
     )
 
 

@@ -71,12 +71,12 @@ COLUMNS = (
     ),
     _is(
         "attention_deactivation",
-        "Raises a later head's attention to BOS, more than chance gives.",
+        "Of later heads' scores for BOS, raises the one it moves most, more than chance gives.",
         f"{PAPER}, 5.3",
     ),
     _is(
         "attention_activation",
-        "Lowers a later head's attention to BOS, more than chance gives.",
+        "Of later heads' scores for BOS, lowers the one it moves most, more than chance gives.",
         f"{PAPER}, 5.3",
     ),
 )

@@ -34,6 +34,11 @@ COLUMNS = (
         check=at_least(0),
     ),
     Column(
+        "highest_source",
+        pl.String,
+        "Source in which post is highest on average, the first by name of equals.",
+    ),
+    Column(
         "source_eta2",
         pl.Float32,
         "Share of post's variance that is between sources, less what chance gives; null if "
@@ -61,6 +66,7 @@ def source_response(source_groups: pl.LazyFrame, activation_moments: pl.LazyFram
             source_entropy=pl.when(active).then(
                 -pl.when(share > 0).then(share * share.log()).otherwise(0.0).sum()
             ),
+            highest_source=pl.col("source").get((pl.col("sum") / n).arg_max()),
             between=(n * (pl.col("sum") / n - pl.col("sum").sum() / n.sum()) ** 2).sum(),
             sources=pl.len(),
             every=n.sum(),

@@ -6,8 +6,6 @@ name disagree the plain name is what it says and the code's rule stands beside i
 `is_at_most_31`). Special tokens have no features, tokens of broken bytes only `broken_bytes`.
 """
 
-from typing import Annotated
-
 import polars as pl
 
 from neurontab.tables import words
@@ -17,6 +15,11 @@ from neurontab.tables.table import Column, one_of
 VERSION = 1
 SOURCE = f"{PAPER}, vocab_df.py"
 RULE, UNIGRAM, LETTER = "rule", "unigram", "letter"
+# What is measured is by these, so no build may have other ones.
+UNIGRAM_SHARE = (
+    3e-4  # of all tokens that a unigram has at least: 3,000 of 10 million in vocab_df.py
+)
+SPELLINGS = 4  # tokens of a unigram, at least; vocab_df.py
 KEYS = (Column("feature", pl.String, "Name of the feature."), TOKEN)
 COLUMNS = (
     Column(
@@ -83,14 +86,7 @@ RULES: dict[str, pl.Expr] = {
 }
 
 
-def token_features(
-    vocabulary: pl.LazyFrame,
-    *,
-    unigram_share: Annotated[
-        float, f"Share of all tokens that a unigram has at least ({SOURCE}: 3,000 of 10 million)."
-    ] = 3e-4,
-    spellings: Annotated[int, f"Tokens that are spellings of a unigram, at least ({SOURCE})."] = 4,
-) -> pl.LazyFrame:
+def token_features(vocabulary: pl.LazyFrame) -> pl.LazyFrame:
     """One row per feature and token of which it is true."""
     ordinary = (
         vocabulary.filter(pl.col("bytes").bin.size() > 0)
@@ -104,9 +100,9 @@ def token_features(
         whole.filter(lower != "")
         .group_by("lower")
         .agg(n=pl.col("n").sum(), spelled=pl.len())
-        .filter(pl.col("spelled") >= spellings, pl.col("n") > 0)
+        .filter(pl.col("spelled") >= SPELLINGS, pl.col("n") > 0)
         .join(vocabulary.select(every=pl.col("n").sum()), how="cross")
-        .filter(pl.col("n") >= unigram_share * pl.col("every"))
+        .filter(pl.col("n") >= UNIGRAM_SHARE * pl.col("every"))
     )
     unigrams = whole.join(often, on="lower", how="semi")
     letters = whole.filter(lower.str.contains("^[a-z]$"))

@@ -1,5 +1,7 @@
 """What random directions give by chance: how far the best of many lies along some of them."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from scipy.stats import beta
@@ -26,9 +28,21 @@ def highest_spread(vectors: int, spectrum: Float[Tensor, " dimension"]) -> float
 
     `spectrum` are the eigenvalues of M. The quantile is of two hundred rounds, always the same.
     """
+    return _highest(vectors, len(spectrum), lambda v: v.square() @ spectrum / v.square().sum(dim=1))
+
+
+def highest_cosine(
+    vectors: int, along: Float[Tensor, " dimension"], spectrum: Float[Tensor, " dimension"]
+) -> float:
+    """The same of |v . along| over the root of v' M v, in the eigenvectors of M."""
+    return _highest(
+        vectors,
+        len(spectrum),
+        lambda v: (v @ along).abs() / (v.square() @ spectrum).sqrt().clamp_min(1e-30),
+    )
+
+
+def _highest(vectors: int, dimensions: int, score: Callable[[Tensor], Tensor]) -> float:
     random = torch.Generator().manual_seed(0)
-    highest = []
-    for _ in range(ROUNDS):
-        squares = torch.randn(vectors, len(spectrum), generator=random).square()
-        highest.append(((squares @ spectrum.float().cpu()) / squares.sum(dim=1)).max())
-    return float(torch.stack(highest).quantile(CHANCE))
+    rounds = (torch.randn(vectors, dimensions, generator=random) for _ in range(ROUNDS))
+    return float(torch.stack([score(each).max() for each in rounds]).quantile(CHANCE))

@@ -18,31 +18,33 @@ def feature_groups(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Co
     Features are ranked by the variance between where they are true and where they are not; one that
     is true of no token or of all parts nothing.
     """
-    n_names = len(survey.features.names)
+    every = len(survey.features.names)  # the label that is true of all
     found = []
     for offset, sums in layer.features.items():
         n, total = sums.n, sums.result()
-        names = slice(n_names)
-        between = _between(n[0, names], total[0, names], n[0, n_names], total[0, n_names])
-        rows = _best(between, KEPT, survey)
-        place = rows.pop("place")
-        every = _summed(sums, place, rows, slice(HALVES), n_names)
-        held_out = _summed(sums, place, rows, slice(1, HALVES), n_names)
-        columns = rows | every | {f"{name}_held_out": each for name, each in held_out.items()}
+        between = _between(n[0, :every], total[0, :every], n[0, every], total[0, every])
+        rows, place = _best(between, KEPT, survey)
+        whole = _summed(sums, total, place, rows, slice(HALVES), every)
+        held_out = _summed(sums, total, place, rows, slice(1, HALVES), every)
+        columns = rows | whole | {f"{name}_held_out": each for name, each in held_out.items()}
         found.append((offset, columns))
     return found
 
 
-def feature_chance(layer: LayerStatistics, survey: Survey) -> Columns:
-    """Table `feature_chance`: of shuffled labels the one that parts a neuron's activations most."""
-    sums, n_names = layer.features["current"], len(survey.features.names)
-    shuffled = slice(n_names + 1, 2 * n_names + 1)
-    n, total = sums.n.sum(dim=0), sums.result().sum(dim=0)
-    between = _between(n[shuffled], total[shuffled], n[n_names], total[n_names])
-    rows = _best(between, 1, survey)
-    place = rows.pop("place") + n_names + 1
-    del rows["rank"]
-    return rows | _summed(sums, place, rows, slice(HALVES), n_names)
+def feature_chance(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]]:
+    """Offset and rows of table `feature_chance`: of shuffled labels the one that parts most."""
+    every = len(survey.features.names)
+    shuffled = slice(every + 1, 2 * every + 1)
+    found = []
+    for offset, sums in layer.features.items():
+        total = sums.result()
+        n, both = sums.n.sum(dim=0), total.sum(dim=0)
+        between = _between(n[shuffled], both[shuffled], n[every], both[every])
+        rows, place = _best(between, 1, survey)
+        del rows["rank"]
+        columns = rows | _summed(sums, total, place + every + 1, rows, slice(HALVES), every)
+        found.append((offset, columns))
+    return found
 
 
 def token_spread(layer: LayerStatistics) -> list[tuple[str, Columns]]:
@@ -105,8 +107,10 @@ def _between(
     return torch.where((true > 0) & (false > 0), between, -torch.inf)
 
 
-def _best(between: Float[Tensor, "feature neuron"], most: int, survey: Survey) -> Columns:
-    """Neuron, rank, feature and its place, of those that part most."""
+def _best(
+    between: Float[Tensor, "feature neuron"], most: int, survey: Survey
+) -> tuple[Columns, np.ndarray]:
+    """Neuron, rank and name of the features that part most, and their places."""
     best, place = (each[:, :most] for each in between.T.sort(dim=1, descending=True, stable=True))
     neuron, rank = (best > -torch.inf).nonzero(as_tuple=True)
     chosen = place[neuron, rank].cpu().numpy()
@@ -114,21 +118,25 @@ def _best(between: Float[Tensor, "feature neuron"], most: int, survey: Survey) -
         "neuron": neuron.int().cpu().numpy(),
         "rank": (rank + 1).int().cpu().numpy(),
         "feature": survey.features.names[chosen],
-        "place": chosen,
-    }
+    }, chosen
 
 
 def _summed(
-    sums: FeatureSums, place: np.ndarray, rows: Columns, halves: slice, n_names: int
+    sums: FeatureSums,
+    total: Float[Tensor, "half label neuron"],
+    place: np.ndarray,
+    rows: Columns,
+    halves: slice,
+    every: int,
 ) -> Columns:
-    """n and sum of all positions of some halves, and of those where the chosen label is true."""
+    """n, sum and deviations at all positions of some halves; n and sum where a label is true."""
     n = sums.n[halves].sum(dim=0).numpy()
-    total = sums.result()[halves].sum(dim=0).cpu().numpy()
+    found = total[halves].sum(dim=0).cpu().numpy()
     neuron = rows["neuron"].astype(int)
     return {
-        "n": np.full(len(neuron), n[n_names]),
+        "n": np.full(len(neuron), n[every]),
         "n_true": n[place],
-        "sum": total[n_names, neuron],
-        "sum_true": total[place, neuron],
-        "m2": sums.deviations(halves, n_names).cpu().numpy()[neuron],
+        "sum": found[every, neuron],
+        "sum_true": found[place, neuron],
+        "m2": sums.deviations(halves, every).cpu().numpy()[neuron],
     }

@@ -42,14 +42,9 @@ class Features:
         true[-1] = True
         return cls(names.astype(object), true, true[:, _handed_on(counts, seed)])
 
-    def labels(self, offset: str, tokens: Int[Tensor, " segment"]) -> Bool[Tensor, "_ segment"]:
-        """Whether each token has each feature, and under the current one its shuffled labels."""
-        found = self.true[:, tokens]
-        return torch.cat([found, self.shuffled[:, tokens]]) if offset == "current" else found
-
-    def rows(self, offset: str) -> int:
-        """How many labels a token has."""
-        return len(self.true) * (2 if offset == "current" else 1)
+    def labels(self, tokens: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
+        """Whether each token has each feature, and then each shuffled one."""
+        return torch.cat([self.true[:, tokens], self.shuffled[:, tokens]])
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,6 @@ class Labelled:
     def of(
         cls,
         features: Features,
-        offset: str,
         token: Int[Tensor, " row"],
         half: Int[Tensor, " row"],
     ) -> "Labelled":
@@ -82,7 +76,7 @@ class Labelled:
         present, segments, sizes = ordered[begin:].unique_consecutive(
             return_inverse=True, return_counts=True
         )
-        true = features.labels(offset, present % types).T
+        true = features.labels(present % types).T
         first = torch.nn.functional.pad(true.sum(dim=1).cumsum(0), (1, 0))
         return cls(rows[begin:], segments, present // types, sizes, first, true.nonzero()[:, 1])
 
@@ -153,11 +147,14 @@ class FeatureSums(Accumulator):
 
 
 def _handed_on(counts: Int[Tensor, " token"], seed: int) -> Int[Tensor, " token"]:
-    """For every token another, next to it in frequency: whose labels it gets."""
+    """For every token of the text another, near it in frequency: whose labels it gets."""
     random = torch.Generator().manual_seed(seed)
     order = counts.argsort(descending=True, stable=True)
     giver = torch.arange(len(counts))
-    for near in order[: int((counts > 0).sum())].split(NEAR):
+    parts = list(order[: int((counts > 0).sum())].split(NEAR))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    for near in parts:
         circle = near[torch.randperm(len(near), generator=random)]
         giver[circle] = circle.roll(1)
     return giver

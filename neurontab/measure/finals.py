@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
+from shutil import which
 from typing import ClassVar
 
 import torch
@@ -30,7 +31,8 @@ from neurontab.measure.turned import Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
-COMPILED = find_spec("triton") is not None  # torch brings it where it can use an NVIDIA GPU
+# torch brings triton where it can use an NVIDIA GPU; triton needs a compiler of C.
+COMPILED = find_spec("triton") is not None and any(map(which, ("cc", "gcc", "clang")))
 BLOCK = 8_192  # units of which a piece stays in a processor's cache
 
 

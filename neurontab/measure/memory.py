@@ -18,7 +18,7 @@ FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
-FEATURES, A_TOKEN = 400, 4  # rules, letters and words of the text, about; of few tokens fewer
+FEATURES, A_TOKEN = 400, 2  # rules, letters and words of the text, about; of few tokens fewer
 GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
 ROTATION_BYTES = 12  # of a random matrix, and of it with each kind's scales
@@ -114,7 +114,7 @@ def _alone(models: Sequence[ModelFacts], needs: Needs) -> int:
     """While one model is measured."""
     groups = groups_within(needs.types, _largest(models)) + 1
     sums = BYTES_A_GROUP * (len(OFFSETS) * groups + needs.context)
-    labels = (len(OFFSETS) + 1) * min(FEATURES, A_TOKEN * needs.types)  # one offset's shuffled too
+    labels = 2 * len(OFFSETS) * min(FEATURES, A_TOKEN * needs.types)  # shuffled, too
     features = SUM_BYTES * HALVES * labels
     return _largest(models) * (sums + features + 8 * needs.exported + KEPT_BYTES)
 

@@ -99,7 +99,7 @@ class Survey:
         found = {}
         for name, by in OFFSETS.items():
             there = torch.where(batch.counted, shifted(token, by), -1).ravel()
-            found[name] = Labelled.of(self.features, name, there, half)
+            found[name] = Labelled.of(self.features, there, half)
         return found
 
     def sizes(self) -> dict[str, int]:
@@ -134,8 +134,8 @@ class LayerStatistics:
         self.pre, self.post = Moments(pre), Moments(post)
         tokens = len(survey.grouped_tokens) + 1
         self.tokens = {offset: TokenSums(tokens, neurons, device) for offset in OFFSETS}
-        features = survey.features
-        self.features = {each: FeatureSums(features.rows(each), post.mean) for each in OFFSETS}
+        labels = 2 * len(survey.features.true)  # as they are, and shuffled
+        self.features = {each: FeatureSums(labels, post.mean) for each in OFFSETS}
         self.places = {n: ActiveSums(g, neurons, device) for n, g in survey.sizes().items()}
         self.top, self.bottom = Extremes(neurons, 1), Extremes(neurons, -1)
         self.sample = Chosen(survey.windows, neurons)

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from neurontab.errors import ModelError
 from neurontab.measure.columns import Columns
 
+LOSSY = {"encoding": "utf-8", "errors": "replace"}  # a decoder may take a space off the beginning
 RULES = ("model", "normalizer", "pre_tokenizer", "added_tokens")
 
 
@@ -64,9 +65,12 @@ def vocabulary(
     """Table `vocabulary`: every token of the tokenizer with its count in the corpus."""
     ids = np.arange(n_ids(tokenizer), dtype=np.int32)
     special = set(special_ids)
-    texts = [tokenizer.decode([i], skip_special_tokens=False) for i in ids.tolist()]
     spell = _byte_level if "ByteLevel" in json.dumps(rules_of(tokenizer)) else _sentence_piece
     raw = [b"" if i in special else spell(tokenizer.id_to_token(i) or "") for i in ids.tolist()]
+    texts = [
+        tokenizer.decode([i], skip_special_tokens=False) if i in special else each.decode(**LOSSY)
+        for i, each in zip(ids.tolist(), raw, strict=True)
+    ]
     return {
         "token_id": ids,
         "text": np.array(texts, dtype=object),

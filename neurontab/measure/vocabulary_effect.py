@@ -1,6 +1,5 @@
 """Per neuron: what its weights say to the vocabulary, without running the model."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab.measure.chance import highest_share, highest_spread
+from neurontab.measure.chance import highest_cosine, highest_share, highest_spread
 from neurontab.measure.columns import Columns
 
 NULL_SHARE = 0.01  # of d_model, the directions that the unembedding reads least
@@ -64,28 +63,26 @@ class Vocabulary:
             often / often.norm().clamp_min(1e-300),
         )
 
-    def spread_chance(self, vectors: int) -> float:
-        """The highest variance of cosines with the unembedding of as many random vectors."""
-        if vectors not in self._spread_chances:
+    def chances(self, vectors: int) -> dict[str, float]:
+        """What the best of as many random vectors has of what is measured of a layer."""
+        if vectors not in self._chances:
             unit = torch.nn.functional.normalize(self.unembed, dim=1)
-            spectrum = torch.linalg.eigvalsh(torch.cov(unit.T, correction=0))
-            highest = highest_spread(vectors, spectrum[-self.dimensions :].clamp_min(0))
-            self._spread_chances[vectors] = highest
-        return self._spread_chances[vectors]
+            spread = torch.linalg.eigvalsh(torch.cov(unit.T, correction=0))
+            read, axes = torch.linalg.eigh(self.unembed.T @ self.unembed)
+            here = slice(-self.dimensions, None)
+            along = (self.frequency @ self.unembed) @ axes
+            spread, read, along = (each[here].float().cpu() for each in (spread, read, along))
+            self._chances[vectors] = {
+                "null_fraction": highest_share(vectors, self.null.shape[1], self.dimensions),
+                "vocab_var": highest_spread(vectors, spread.clamp_min(0)),
+                "frequency_cos": min(highest_cosine(vectors, along, read.clamp_min(0)), 1.0),
+            }
+        return self._chances[vectors]
 
     @cached_property
-    def _spread_chances(self) -> dict[int, float]:
+    def _chances(self) -> dict[int, dict[str, float]]:
         """By number of vectors, what has been found."""
         return {}
-
-    def frequency_chance(self, vectors: int) -> float:
-        """About the highest |cosine| of as many random vectors' logits with log frequency.
-
-        A vector's logits are as long as those of all directions are on average.
-        """
-        typical = float(self.unembed.norm()) / math.sqrt(self.dimensions)
-        along = float((self.frequency @ self.unembed).norm()) / max(typical, 1e-300)
-        return min(highest_share(vectors, 1, self.dimensions) * along, 1.0)
 
 
 def vocab_moments(
@@ -104,7 +101,7 @@ def vocab_moments(
 
 def vocab_effect(w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary) -> Columns:
     """Table `vocab_effect` of one layer."""
-    neurons, k = len(w_out), vocabulary.null.shape[1]
+    neurons, chances = len(w_out), vocabulary.chances(len(w_out))
     parts: list[dict[str, Tensor]] = []
     for part in w_out.split(AT_ONCE):
         logits = (part @ vocabulary.unembed.T).double()
@@ -122,9 +119,7 @@ def vocab_effect(w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary)
         name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]
     }
     return columns | {
-        "null_fraction_chance": np.full(neurons, highest_share(neurons, k, vocabulary.dimensions)),
-        "vocab_var_chance": np.full(neurons, vocabulary.spread_chance(neurons)),
-        "frequency_cos_chance": np.full(neurons, vocabulary.frequency_chance(neurons)),
+        **{f"{name}_chance": np.full(neurons, each) for name, each in chances.items()},
         "spectrum_gap": np.full(neurons, vocabulary.gap),
     }
 

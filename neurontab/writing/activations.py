@@ -58,11 +58,10 @@ def write_survey(
         name,
         *by_layer(here, "offset", layers, lambda each: feature_groups(each, survey)),
     )
-    chance = [feature_chance(each, survey) for each in layers]
     writer.write(
         activations.FEATURE_CHANCE,
         name,
-        *((here | {"layer": layer}, each) for layer, each in enumerate(chance)),
+        *by_layer(here, "offset", layers, lambda each: feature_chance(each, survey)),
     )
     writer.write(
         activations.EXAMPLES,

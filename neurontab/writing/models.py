@@ -19,10 +19,10 @@ def write_models(found: Sequence[LanguageModel], corpus: Corpus, writer: Writer)
     facts = [asdict(model.facts) for model in found]
     table = models.MODELS
     writer.write_frame(table, store.FAMILY, pl.DataFrame(facts, table.schema))
-    writer.write_frame(models.VOCABULARY, store.FAMILY, vocabulary_of(found[0], corpus))
+    writer.write_frame(models.VOCABULARY, store.FAMILY, vocabulary_frame(found[0], corpus))
 
 
-def vocabulary_of(model: LanguageModel, corpus: Corpus) -> pl.DataFrame:
+def vocabulary_frame(model: LanguageModel, corpus: Corpus) -> pl.DataFrame:
     """Table `vocabulary`."""
     counts = corpus.token_counts(model.facts.d_vocab)
     return frame(models.VOCABULARY, vocabulary(model.tokenizer, model.special_ids, counts))

@@ -229,7 +229,7 @@ def grouping(part: Batch) -> Grouping:
 def labelled(part: Batch) -> Labelled:
     """Counted positions by feature of their token, and half of the documents."""
     token = torch.where(part.counted, part.tokens, -1).ravel()
-    return Labelled.of(FEATURES, "current", token, (part.documents % 2).long().ravel())
+    return Labelled.of(FEATURES, token, (part.documents % 2).long().ravel())
 
 
 def features_in_float64() -> Answer:
@@ -277,7 +277,7 @@ CASES = {
         obvious=lambda: groups_in_float64("n", "sums", "highest"),
     ),
     "by feature": Case(
-        new=lambda: FeatureSums(FEATURES.rows("current"), FIRST.mean),
+        new=lambda: FeatureSums(2 * len(FEATURES.true), FIRST.mean),
         give=lambda sums, part: sums.add(rows_of(part), labelled(part)),
         answer=features_of,
         obvious=features_in_float64,

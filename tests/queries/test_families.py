@@ -51,7 +51,7 @@ POSITIONS = """
     a     0     7      0.06        0.004
 """
 SOURCES = """
-    model layer neuron top_source source_eta2
+    model layer neuron highest_source source_eta2
     a     0     0      code       0.1
     a     0     5      novels     0.3
     a     0     7      novels     0.3

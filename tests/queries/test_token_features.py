@@ -9,9 +9,7 @@ from neurontab.tables.schemas import MEASURED
 QUERY = discover()["token_features"]
 
 
-def features(
-    texts: list[str], n: list[int] | None = None, **thresholds: float
-) -> dict[str, set[str]]:
+def features(texts: list[str], n: list[int] | None = None) -> dict[str, set[str]]:
     """By feature, the texts of the tokens that have it; text `<s>` is special."""
     vocabulary = pl.DataFrame(
         {
@@ -22,7 +20,7 @@ def features(
         },
         MEASURED["vocabulary"].schema,
     )
-    found = QUERY.table.conform(QUERY({"vocabulary": vocabulary.lazy()}, **thresholds).collect())
+    found = QUERY.table.conform(QUERY({"vocabulary": vocabulary.lazy()}).collect())
     names = dict(enumerate(texts))
     return {
         feature: {names[token] for token in each["token_id"]}
@@ -98,12 +96,16 @@ def test_characters_are_told_as_python_tells_them() -> None:
 
 def test_a_unigram_is_a_frequent_word_in_many_spellings() -> None:
     texts = ["the", " the", "The", " THE", "of", " of", "Of", " Of", "in", " in", "In", "x"]
-    n = [10, 10, 10, 10, 1, 0, 0, 0, 20, 20, 10, 9]
-    found = features(texts, n, unigram_share=0.2)
+    n = [1, 1, 1, 1, 1, 1, 1, 0, 500, 500, 500, 10_000 - 1_507]
+    found = features(texts, n)
     unigrams = {name: each for name, each in found.items() if name.startswith("unigram_")}
-    assert unigrams == {"unigram_the": {"the", " the", "The", " THE"}}
-    fewer = features(texts, n, unigram_share=0.2, spellings=3)
-    assert {"unigram_the", "unigram_in"} == {name for name in fewer if name.startswith("unigram_")}
+    assert unigrams == {
+        "unigram_the": {"the", " the", "The", " THE"},
+        "unigram_of": {"of", " of", "Of", " Of"},
+    }
+    rarer = features(texts, [*n[:-1], 10_000])
+    assert "unigram_the" in rarer
+    assert "unigram_of" not in rarer
 
 
 def test_letters_are_the_spellings_of_one_letter() -> None:
@@ -117,11 +119,3 @@ def test_special_tokens_have_no_features_and_broken_bytes_one() -> None:
     assert found["broken_bytes"] == {"\ufffd", "a\ufffd"}
     others = [each for name, each in found.items() if name != "broken_bytes"]
     assert set().union(*others) == {"a"}
-
-
-def test_kinds_are_told() -> None:
-    vocabulary = pl.DataFrame(
-        {"token_id": [0], "text": ["a"], "bytes": [b"a"], "n": [1]}, MEASURED["vocabulary"].schema
-    )
-    found = QUERY({"vocabulary": vocabulary.lazy()}, spellings=1).collect()
-    assert set(found["kind"]) == {"rule", "unigram", "letter"}

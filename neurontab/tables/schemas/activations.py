@@ -117,9 +117,9 @@ FEATURE_GROUPS = Table(
 
 FEATURE_CHANCE = Table(
     "feature_chance",
-    "The same of the feature that parts every neuron's activations most when each token has the "
-    "features of another that is about as frequent.",
-    keys=NEURON_KEY,
+    "The same of the feature that parts every neuron's activations most, over all documents, when "
+    "each token has the features of another that is about as frequent; one such exchange.",
+    keys=(*NEURON_KEY, OFFSET),
     values=(FEATURE, *_sums("")),
 )
 

@@ -124,7 +124,7 @@ VOCAB_EFFECT = Table(
         Column(
             "frequency_cos_chance",
             pl.Float64,
-            "About the 95 % quantile of the highest absolute value of it of as many random vectors "
+            "95 % quantile of the highest absolute value of it of as many random vectors "
             "as the layer has neurons.",
             check=between(0, 1),
         ),
