@@ -67,11 +67,11 @@ class Vocabulary:
         """What the best of as many random vectors has of what is measured of a layer."""
         if vectors not in self._chances:
             unit = torch.nn.functional.normalize(self.unembed, dim=1)
-            spread = torch.linalg.eigvalsh(torch.cov(unit.T, correction=0))
-            read, axes = torch.linalg.eigh(self.unembed.T @ self.unembed)
+            spread = torch.linalg.eigvalsh(torch.cov(unit.T, correction=0).cpu())
+            read, axes = torch.linalg.eigh((self.unembed.T @ self.unembed).cpu())
+            along = ((self.frequency @ self.unembed).cpu() @ axes).abs()  # axes have no sign
             here = slice(-self.dimensions, None)
-            along = (self.frequency @ self.unembed) @ axes
-            spread, read, along = (each[here].float().cpu() for each in (spread, read, along))
+            spread, read, along = (each[here].float() for each in (spread, read, along))
             self._chances[vectors] = {
                 "null_fraction": highest_share(vectors, self.null.shape[1], self.dimensions),
                 "vocab_var": highest_spread(vectors, spread.clamp_min(0)),
