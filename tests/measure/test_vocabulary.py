@@ -30,4 +30,5 @@ def test_sentence_pieces_are_utf_8_with_marked_spaces(token: str, raw: bytes) ->
     made.normalizer = normalizers.Replace(" ", "▁")
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace()])
-    assert vocabulary(made, [], np.zeros(1, np.int64))["bytes"][0] == raw
+    found = vocabulary(made, [], np.zeros(1, np.int64))
+    assert (found["bytes"][0], found["text"][0]) == (raw, raw.decode())
