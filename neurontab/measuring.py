@@ -11,8 +11,6 @@ from neurontab.comparing import compare_family
 from neurontab.manifest import Matched
 from neurontab.measure import corpus
 from neurontab.measure.accumulator import State
-from neurontab.measure.corpus import Corpus
-from neurontab.measure.features import Features
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.survey import LayerStatistics, Survey, begin, measure
 from neurontab.measure.token_share import token_means
@@ -21,7 +19,7 @@ from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
 from neurontab.writing.activations import write_support, write_survey
-from neurontab.writing.models import vocabulary_frame, write_models
+from neurontab.writing.models import write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
@@ -50,7 +48,7 @@ def measure_family(
         text,
         max((model.widths for model in models), key=sum),
         models[0].facts.d_vocab,
-        features_of(models[0], text, queries, config.seed),
+        prepared.features,
         exported=config.activations,
         seed=config.seed,
     )
@@ -63,15 +61,6 @@ def measure_family(
         for model in models:
             write_logit_effects(model, text, most.filter(model=model.name), writer)
     return matched
-
-
-def features_of(
-    model: LanguageModel, text: Corpus, queries: dict[str, Query], seed: int
-) -> Features:
-    """Which tokens have which features, as the query of that name says."""
-    rows = queries["token_features"]({"vocabulary": vocabulary_frame(model, text).lazy()}).collect()
-    counts = torch.from_numpy(text.token_counts(model.facts.d_vocab))
-    return Features.of(rows["feature"].to_numpy(), rows["token_id"].to_numpy(), counts, seed)
 
 
 def _surveyed(

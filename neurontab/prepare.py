@@ -16,6 +16,7 @@ from neurontab.measure import corpus
 from neurontab.measure.calibration import calibrated
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.document_groups import DocumentGroups
+from neurontab.measure.features import Features
 from neurontab.measure.memory import Needs, free_memory
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import Plan, plan
@@ -25,7 +26,9 @@ from neurontab.measure.sketch_plan import SketchPlan
 from neurontab.measure.sources import parse_sources
 from neurontab.measure.vocabulary import newline_ids, shared_digest
 from neurontab.progress import Progress
+from neurontab.tables.query import discover
 from neurontab.tables.store import SCHEMA_VERSION
+from neurontab.writing.models import vocabulary_frame
 
 CALIBRATED = 1_024  # tokens on which the speed of a model is measured
 
@@ -40,6 +43,7 @@ class Prepared:
     models: list[LanguageModel]
     tokenizer_digest: str
     corpus: Corpus
+    features: Features
     plan: Plan
     fingerprint: dict[str, str]
 
@@ -65,7 +69,8 @@ class Prepared:
         """The same, matched as a plan that `config.toml` holds says, where that fits."""
         if not begun:
             return self
-        again = _plan(self.config, self.models, self.corpus, self.device, self.processes, begun)
+        read = self.config, self.models, self.corpus, self.features
+        again = _plan(*read, self.device, self.processes, begun)
         return replace(self, plan=again) if again.memory <= again.budget else self
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
@@ -92,23 +97,34 @@ def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALON
     digest = corpus.digest_of(text, models[0].tokenizer)
     tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
     identities = {f"model {model.name}": model.identity for model in models}
+    features = features_of(models[0], tokens, config.seed)
     fingerprint = fingerprint_of(
         config,
         **identities,
         tokenizer=tokenizer_digest,
         corpus=digest,
+        features=features.digest,
         schema=str(SCHEMA_VERSION),
     )
-    planned = _plan(config, models, tokens, device, processes, None)
+    planned = _plan(config, models, tokens, features, device, processes, None)
     return Prepared(
-        config, device, processes, models, tokenizer_digest, tokens, planned, fingerprint
+        config, device, processes, models, tokenizer_digest, tokens, features, planned, fingerprint
     )
+
+
+def features_of(model: LanguageModel, text: Corpus, seed: int) -> Features:
+    """Which tokens have which features, as the query `token_features` says."""
+    query = discover()["token_features"]
+    rows = query({"vocabulary": vocabulary_frame(model, text).lazy()}).collect()
+    counts = torch.from_numpy(text.token_counts(model.facts.d_vocab))
+    return Features.of(rows["feature"].to_numpy(), rows["token_id"].to_numpy(), counts, seed)
 
 
 def _plan(
     config: BuildConfig,
     models: list[LanguageModel],
     tokens: Corpus,
+    features: Features,
     device: torch.device,
     processes: Processes,
     begun: Mapping[str, Any] | None,
@@ -130,6 +146,7 @@ def _plan(
             draws=matching.draws,
             kept=max(matching.k, matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
+            features=len(features.names),
             exported=config.activations,
             document_groups=len(DocumentGroups.of(tokens)),
             processes=processes.world,

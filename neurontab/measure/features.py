@@ -3,6 +3,7 @@
 A feature is true or false of every token, so a batch is first summed by token, then by feature.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,6 +42,13 @@ class Features:
         true[torch.from_numpy(number), torch.from_numpy(token_ids.astype(np.int64))] = True
         true[-1] = True
         return cls(names.astype(object), true, true[:, _handed_on(counts, seed)])
+
+    @property
+    def digest(self) -> str:
+        """Identifies them."""
+        found = hashlib.sha256("\n".join(map(str, self.names)).encode())
+        found.update(np.packbits(self.true.numpy()).tobytes())
+        return found.hexdigest()
 
     def labels(self, tokens: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
         """Whether each token has each feature, and then each shuffled one."""

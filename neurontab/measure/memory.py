@@ -18,7 +18,6 @@ FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
-FEATURES, A_TOKEN = 400, 2  # rules, letters and words of the text, about; of few tokens fewer
 GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
 ROTATION_BYTES = 12  # of a random matrix, and of it with each kind's scales
@@ -35,6 +34,7 @@ class Needs:
     draws: int
     kept: int
     types: int
+    features: int  # of tokens, with sums of their own
     exported: int  # positions with all activations
     document_groups: int
     processes: int = 1  # each keeps states of its own on disk
@@ -114,7 +114,7 @@ def _alone(models: Sequence[ModelFacts], needs: Needs) -> int:
     """While one model is measured."""
     groups = groups_within(needs.types, _largest(models)) + 1
     sums = BYTES_A_GROUP * (len(OFFSETS) * groups + needs.context)
-    labels = 2 * len(OFFSETS) * min(FEATURES, A_TOKEN * needs.types)  # shuffled, too
+    labels = 2 * len(OFFSETS) * (needs.features + 1)  # as they are and shuffled; and all tokens
     features = SUM_BYTES * HALVES * labels
     return _largest(models) * (sums + features + 8 * needs.exported + KEPT_BYTES)
 

@@ -24,8 +24,7 @@ from neurontab.measure.models import LanguageModel
 from neurontab.measure.sources import parse_source
 from neurontab.measure.stream import Batch, Rows, batches, stream
 from neurontab.measure.survey import OFFSETS, LayerStatistics, Survey, begin
-from neurontab.measuring import features_of
-from neurontab.tables.query import discover
+from neurontab.prepare import features_of
 
 BATCHES = 12
 GROUPED = 5  # features that the published way is timed on
@@ -36,7 +35,7 @@ def figures() -> dict[str, Any]:
     folder = suite.models()[0]
     model = LanguageModel(parse_source(str(folder)), CPU)
     text = prepared(model, str(suite.CORPUS), (BATCHES + 1) * BATCH_TOKENS)
-    features = features_of(model, text, discover(), seed=0)
+    features = features_of(model, text, seed=0)
     survey = Survey.of(text, model.widths, model.facts.d_vocab, features, exported=0, seed=0)
     layers = begin(model, survey, BATCH_TOKENS)
     body = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval().transformer

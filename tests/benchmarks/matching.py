@@ -37,13 +37,11 @@ from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
 from neurontab.measure.tile import Place
 from neurontab.measure.token_share import TokenMeans, token_means
-from neurontab.measuring import features_of
 from neurontab.multiplying import match_exactly
 from neurontab.passes import Passes
-from neurontab.prepare import Prepared, prepare
+from neurontab.prepare import Prepared, features_of, prepare
 from neurontab.progress import Silent, Stage
 from neurontab.sketching import match_sketched
-from neurontab.tables.query import discover
 
 TOKENS = 1_000_000
 SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
@@ -138,7 +136,7 @@ def measured(tokens: int, n_models: int = 5) -> Measured:
     if every.corpus.n_counted > tokens:
         every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
     models, text = every.models, every.corpus
-    d_vocab, features = models[0].facts.d_vocab, features_of(models[0], text, discover(), seed=0)
+    d_vocab, features = models[0].facts.d_vocab, features_of(models[0], text, seed=0)
     survey = Survey.of(text, models[0].widths, d_vocab, features, exported=0, seed=0)
     layers: dict[str, list[LayerFacts]] = {}
     means: dict[str, TokenMeans] = {}

@@ -24,8 +24,7 @@ from neurontab.measure.precision import rounding_error
 from neurontab.measure.sources import parse_source
 from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
-from neurontab.measuring import features_of
-from neurontab.tables.query import discover
+from neurontab.prepare import features_of
 
 BATCH, MODELS, TOKENS = 16_384, 5, 100_000_000
 LISTED = 55  # pairs of a neuron with another model, as matching.py counts them on the suite
@@ -39,7 +38,7 @@ MEASURED = 8 * BATCH
 def passes(model: LanguageModel, folder: Path) -> dict[str, float]:
     """Tokens a second of a pass without and with all statistics."""
     text = prepared(model, str(folder / "text"), MEASURED)
-    features = features_of(model, text, discover(), seed=0)
+    features = features_of(model, text, seed=0)
     survey = Survey.of(text, model.widths, model.facts.d_vocab, features, exported=2_048, seed=0)
     layers = begin(model, survey, BATCH)
 

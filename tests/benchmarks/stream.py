@@ -27,10 +27,8 @@ from neurontab.measure.models import LanguageModel
 from neurontab.measure.sources import parse_source
 from neurontab.measure.stream import Batch, Rows, batches, stream
 from neurontab.measure.survey import Survey, begin, measure
-from neurontab.measuring import features_of
-from neurontab.prepare import corpus_plan
+from neurontab.prepare import corpus_plan, features_of
 from neurontab.progress import Silent
-from neurontab.tables.query import discover
 
 BATCHES = 12
 BATCH_TOKENS = 4_096
@@ -48,7 +46,7 @@ def overheads() -> dict[str, float]:
     folder = suite.models()[0]
     model = LanguageModel(parse_source(str(folder)), CPU)
     text = prepared(model, str(suite.CORPUS), (BATCHES + 1) * BATCH_TOKENS)
-    features = features_of(model, text, discover(), seed=0)
+    features = features_of(model, text, seed=0)
     survey = Survey.of(text, model.widths, model.facts.d_vocab, features, exported=2_048, seed=0)
     layers = begin(model, survey, BATCH_TOKENS)
     body = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).eval().transformer
@@ -115,7 +113,7 @@ def measure_gpt2_small() -> None:
         random_gpt2(folder, SMALL)
         model = LanguageModel(parse_source(str(folder / "m")), CPU)
         text = prepared(model, str(folder / "text.txt"), 49_000)
-        features = features_of(model, text, discover(), seed=0)
+        features = features_of(model, text, seed=0)
         survey = Survey.of(
             text, model.widths, model.facts.d_vocab, features, exported=2_048, seed=0
         )

@@ -454,6 +454,21 @@ def test_listed_pairs_in_blocks_of_the_other_model_are_those_in_one(
     assert torch.allclose(whole.products, parts.products, rtol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [2, 16, 17, 33, 100])
+def test_every_token_of_the_text_is_given_the_labels_of_another_about_as_frequent(
+    tokens: int,
+) -> None:
+    counts = torch.arange(tokens + 5).flip(0).sub(4).clamp_min(0)  # the last five are not there
+    names = np.array([f"f{token:03}" for token in range(tokens)], dtype=object)
+    made = Features.of(names, np.arange(tokens), counts, seed=3)
+    giver = made.shuffled[:tokens, :tokens].int().argmax(dim=0)
+    assert giver.sort().values.tolist() == list(range(tokens))
+    assert (giver != torch.arange(tokens)).all()
+    assert (giver - torch.arange(tokens)).abs().max() <= 16
+    other = Features.of(names, np.arange(tokens)[::-1].copy(), counts, seed=3)
+    assert made.digest != other.digest
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_gpu_s_contexts_are_those_of_loops(sign: int, split: str) -> None:

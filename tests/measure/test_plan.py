@@ -42,6 +42,7 @@ NEEDS = Needs(
     draws=4,
     kept=10,
     types=4_000,
+    features=330,
     exported=2_048,
     document_groups=50,
 )
