@@ -104,12 +104,12 @@ def roles(
     """One row per neuron from its cosines, lengths and scores."""
     keys = [key.name for key in KEYS]
     layer = keys[:-1]
-    beyond = pl.col("bos_score").abs() / pl.col("bos_score_chance")
+    ratio = pl.col("bos_score").abs() / pl.col("bos_score_chance")
     scores = pl.col("bos_score", "bos_score_chance")
     heads = (
         head_scores.filter(pl.col("bos_score_chance") > 0)
         .group_by(keys)
-        .agg(scores.sort_by(beyond, descending=True).first())
+        .agg(scores.sort_by(ratio, descending=True).first())
     )
     measured = (
         vocab_shape.join(weight_shape, on=keys)
@@ -121,29 +121,28 @@ def roles(
             effect=_percentile(pl.col("logit_var") / pl.col("w_out_norm").pow(2)).over(layer),
         )
     )
-    at_end = pl.col("layer") == pl.col("last")
-    kurt, skew = pl.col("vocab_kurt") > peaked, pl.col("vocab_skew")
-    moved = pl.col("bos_score").abs() > pl.col("bos_score_chance")
-    found = {
-        "entropy_candidate": at_end
-        & (pl.col("spectrum_gap") >= gap)
-        & (pl.col("null_fraction") > pl.col("null_fraction_chance"))
-        & (pl.col("length") >= longest)
-        & (pl.col("effect") <= quietest),
-        "frequency_candidate": at_end
-        & (pl.col("frequency_cos").abs() > pl.col("frequency_cos_chance")),
-        "prediction": kurt & (skew > 0),
-        "suppression": kurt & (skew < 0),
-        "partition": pl.col("vocab_var") > pl.max_horizontal(pl.lit(parted), "vocab_var_chance"),
-        "attention_deactivation": moved & (pl.col("bos_score") > 0),
-        "attention_activation": moved & (pl.col("bos_score") < 0),
-    }
     thresholds = {
         "null_fraction": pl.col("null_fraction_chance"),
         "frequency_cos": pl.col("frequency_cos_chance"),
         "vocab_kurt": pl.lit(peaked),
         "vocab_var": pl.max_horizontal(pl.lit(parted), "vocab_var_chance"),
         "bos_score": pl.col("bos_score_chance"),
+    }
+    at_end = pl.col("layer") == pl.col("last")
+    beyond = {name: pl.col(name).abs() > least for name, least in thresholds.items()}
+    kurt, skew, moved = beyond["vocab_kurt"], pl.col("vocab_skew"), beyond["bos_score"]
+    found = {
+        "entropy_candidate": at_end
+        & (pl.col("spectrum_gap") >= gap)
+        & beyond["null_fraction"]
+        & (pl.col("length") >= longest)
+        & (pl.col("effect") <= quietest),
+        "frequency_candidate": at_end & beyond["frequency_cos"],
+        "prediction": kurt & (skew > 0),
+        "suppression": kurt & (skew < 0),
+        "partition": beyond["vocab_var"],
+        "attention_deactivation": moved & (pl.col("bos_score") > 0),
+        "attention_activation": moved & (pl.col("bos_score") < 0),
     }
     first = pl.coalesce(*(pl.when(f"is_{name}").then(pl.lit(name)) for name in EVIDENCE))
     return (

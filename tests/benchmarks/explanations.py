@@ -5,7 +5,6 @@ offsets, in the stream, against running the model alone; and against the publish
 over a table of tokens and activations for each feature and layer, timed on some of them.
 """
 
-import time
 from collections.abc import Callable
 from itertools import islice
 from statistics import median
@@ -14,6 +13,7 @@ from typing import Any
 import polars as pl
 import torch
 from figures import show
+from parts import seconds_of
 from stream import BATCH_TOKENS, CPU, prepared, timed
 from torch import Tensor
 from transformers import GPT2LMHeadModel
@@ -64,7 +64,7 @@ def figures() -> dict[str, Any]:
     published = grouped * len(features.names) * len(OFFSETS) * len(layers)
     return {
         "explain_overhead": round(seconds["explained"] / seconds["forward"], 2),
-        "vs_published": round(published / seconds_of(ours)),
+        "vs_published": round(published / seconds_of(ours, CPU)),
         "features": len(features.names),
         "tokens": len(ids),
     }
@@ -95,17 +95,7 @@ def by_feature(post: Rows, true: Tensor) -> float:
     table = pl.DataFrame({"true": true.numpy(), **neurons})
     columns = pl.col(list(neurons))
     by = [columns.mean().name.suffix("_mean"), columns.var().name.suffix("_var")]
-    return seconds_of(lambda: table.group_by("true").agg(pl.len(), *by))
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Median of five, after one to warm up."""
-    found = []
-    for _ in range(6):
-        started = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - started)
-    return median(found[1:])
+    return seconds_of(lambda: table.group_by("true").agg(pl.len(), *by), CPU)
 
 
 def main() -> None:
