@@ -103,6 +103,7 @@ class BuildConfig(_Settings):
     batch_tokens: Count = 4_096
     block_tokens: Count = 8_192
     activations: int = Field(2_048, ge=0)  # counted positions at which all activations are kept
+    ablations: int = Field(4_096, ge=0)  # positions at which neurons of the last layer are ablated
     memory: Bytes = None  # that may be used; None: most of what is free
     checkpoint_seconds: float = Field(120.0, ge=0)  # between two states of a pass on disk
     matching: Matching = Matching()

@@ -8,6 +8,7 @@ import polars as pl
 import torch
 
 from neurontab.comparing import compare_family
+from neurontab.config import BuildConfig
 from neurontab.manifest import Matched
 from neurontab.measure import corpus
 from neurontab.measure.accumulator import State
@@ -18,6 +19,7 @@ from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
+from neurontab.writing.ablations import write_ablations
 from neurontab.writing.activations import write_support, write_survey
 from neurontab.writing.models import write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
@@ -54,7 +56,10 @@ def measure_family(
     )
     if first:
         write_support(survey, writer)
-    known = {m.name: _surveyed(m, survey, prepared, writer, passes, progress) for m in models}
+    known = {
+        model.name: _surveyed(model, survey, prepared, queries, writer, passes, progress)
+        for model in models
+    }
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
     if first and len(models) > 1:
         most = _most_universal(queries, writer)
@@ -67,6 +72,7 @@ def _surveyed(
     model: LanguageModel,
     survey: Survey,
     prepared: Prepared,
+    queries: dict[str, Query],
     writer: Writer,
     passes: Passes,
     progress: Progress,
@@ -87,7 +93,8 @@ def _surveyed(
     shown = f"activations {model.name}"
     passes.over(survey.corpus, name, parts, steps, shown=shown, progress=progress)
     if passes.processes.first:
-        _write(model, layers, survey, writer, passes, progress)
+        _write(model, layers, survey, prepared.config, queries, writer, progress)
+        _keep_done(model, layers, writer, passes)
     passes.processes.wait()
     passes.forget(name)
     done = passes.done.load(f"{model.name}.done")
@@ -99,16 +106,26 @@ def _write(
     model: LanguageModel,
     layers: list[LayerStatistics],
     survey: Survey,
+    config: BuildConfig,
+    queries: dict[str, Query],
     writer: Writer,
-    passes: Passes,
     progress: Progress,
 ) -> None:
-    """The tables of one model, and then what tells that they are there."""
     with progress.stage(f"tables {model.name}", 2, "parts") as stage:
         write_survey(model, layers, survey, writer)
         stage.advance(1)
         write_weights(model, survey.corpus, writer)
         stage.advance(1)
+    with progress.stage(f"ablations {model.name}", config.ablations, "tokens") as stage:
+        last = layers[-1].post
+        mean = last.shift + last.shifted_mean
+        write_ablations(model, mean, survey.corpus, config, queries, writer, stage.advance)
+
+
+def _keep_done(
+    model: LanguageModel, layers: list[LayerStatistics], writer: Writer, passes: Passes
+) -> None:
+    """Keeps what tells that all tables of a model are there."""
     found = _needed(layers) | {
         f"{FILE}{path}": torch.tensor(list(bytes.fromhex(digest)))
         for path, digest in writer.digests(model.name).items()

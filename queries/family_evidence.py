@@ -11,7 +11,7 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, one_of
 
-VERSION = 1
+VERSION = 2
 VOITA = "Voita et al. 2023"
 FAMILIES = ("bos", "position", "alphabet", "unigram", "previous_token", "syntax", "context")
 KEYS = (*NEURON_KEY, Column("family", pl.String, "Family.", check=one_of(*FAMILIES)))
@@ -37,6 +37,11 @@ def family_evidence(
     ] = 0.5,
     one_letter: Annotated[float, f"Explained variance of alphabet ({PAPER}, 4.3.1)."] = 0.35,
     position_mi: Annotated[float, f"Mutual information of position, in nats ({VOITA})."] = 0.05,
+    position_outlying: Annotated[
+        float,
+        "Median absolute deviations that position_mi is above the layer's median, at least; our "
+        "choice: where positions are embedded as loudly as tokens, all neurons know some of it.",
+    ] = 8.0,
     source_share: Annotated[float, "source_eta2 of context; our choice."] = 0.2,
     bos_z: Annotated[float, "bos_z of bos; our choice."] = 10.0,
     elsewhere: Annotated[
@@ -65,12 +70,25 @@ def family_evidence(
         .select(*keys, *_evidence(family, "explained_held_out", threshold, pl.col("feature")))
         for family, (which, threshold) in by_feature.items()
     ]
-    least = pl.max_horizontal(pl.lit(position_mi), "position_mi_chance")
+    told_of = pl.col("position_mi")
+    layer, middle = keys[:-1], pl.col("middle")
+    position = (
+        position_response.with_columns(middle=told_of.median().over(layer))
+        .with_columns(usual=(told_of - middle).abs().median().over(layer))
+        .with_columns(
+            least=pl.max_horizontal(
+                pl.lit(position_mi),
+                "position_mi_chance",
+                middle + position_outlying * pl.col("usual"),
+            )
+        )
+    )
+    least = pl.col("least")
     others = (
         activation_shape.filter(pl.col("bos_z") > bos_z, pl.col("sparsity") < elsewhere).select(
             *keys, *_evidence("bos", "bos_z", bos_z)
         ),
-        position_response.filter(pl.col("position_mi") > least).select(
+        position.filter(told_of > least).select(
             *keys, *_evidence("position", "position_mi", least)
         ),
         source_response.filter(pl.col("source_eta2") > source_share).select(

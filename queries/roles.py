@@ -1,22 +1,28 @@
-"""What each neuron does to the model's output or attention, by its weights alone.
+"""What each neuron does to the model's output or attention, by its weights and by ablating it.
 
 Thresholds are the paper's for GPT-2, and are not fitted to other models: beside a rule's value and
-threshold stands its percentile among the neurons of the layer. Where a rule is about chance, the
-threshold is the most that random directions would have.
+threshold stands its percentile among the neurons of the layer of which the value is known. Where a
+rule is about chance, the threshold is the most that random directions would have. A candidate for
+entropy or frequency has the role when ablating it shows that it does.
 """
 
 from typing import Annotated
 
 import polars as pl
 
+from neurontab.tables.ranks import percentile
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, between, one_of
 
-VERSION = 1
+from . import role_candidates
+
+VERSION = 2
 KEYS = NEURON_KEY
 STOLFO = "Stolfo et al. 2024"
 NONE = "none"
 EVIDENCE = {  # by role, the quantity that is compared; a neuron's role is the first that it has
+    "entropy": "norm_share",
+    "frequency": "frequency_share",
     "entropy_candidate": "null_fraction",
     "frequency_candidate": "frequency_cos",
     "prediction": "vocab_kurt",
@@ -51,17 +57,18 @@ COLUMNS = (
         check=between(0, 1),
     ),
     _is(
-        "entropy_candidate",
-        "Last layer; writes into what the unembedding hardly reads, more than chance gives, with a "
-        "long output vector and little effect on logits. Whether it changes entropy is not told by "
-        "weights.",
-        f"{STOLFO}, 3; {PAPER}, 5.2",
+        "entropy",
+        "A candidate that changes the prediction's entropy, more by the scale of the final norm "
+        "than otherwise.",
+        f"{STOLFO}, 3.2",
     ),
     _is(
-        "frequency_candidate",
-        "Last layer; its logits follow the tokens' log frequency more than chance gives.",
+        "frequency",
+        "A candidate that moves the prediction to or from the tokens' frequencies, more along log "
+        "frequency than otherwise.",
         f"{STOLFO}, 4",
     ),
+    *role_candidates.COLUMNS,
     _is("prediction", "Raises the logits of few tokens.", f"{PAPER}, 5.1"),
     _is("suppression", "Lowers the logits of few tokens.", f"{PAPER}, 5.1"),
     _is(
@@ -83,23 +90,26 @@ COLUMNS = (
 
 
 def roles(
-    models: pl.LazyFrame,
+    role_candidates: pl.LazyFrame,
+    ablation_effects: pl.LazyFrame,
     vocab_shape: pl.LazyFrame,
-    weight_shape: pl.LazyFrame,
     vocab_effect: pl.LazyFrame,
     head_scores: pl.LazyFrame,
     *,
     peaked: Annotated[float, f"vocab_kurt of prediction and suppression ({PAPER}, 5.1)."] = 10.0,
     parted: Annotated[float, f"vocab_var of partition ({PAPER}, its notebook)."] = 0.005,
-    gap: Annotated[
-        float, "spectrum_gap below which the unembedding leaves nothing unread; our choice."
-    ] = 1.5,
-    longest: Annotated[
-        float, "Percentile in the layer that an entropy candidate's w_out_norm has; our choice."
+    mediated: Annotated[
+        float, "norm_share of entropy, frequency_share of frequency; our choice."
     ] = 0.5,
-    quietest: Annotated[
-        float, "Percentile that its logit_var, for its length, has at most; our choice."
-    ] = 0.1,
+    errors: Annotated[
+        float, "Standard errors by which these are above that, at least; our choice."
+    ] = 2.0,
+    entropy_percentile: Annotated[
+        float, "entropy_percentile of entropy, at least: more than half of the random others."
+    ] = 0.5,
+    divergence_percentile: Annotated[
+        float, "divergence_percentile of frequency, at least; our choice."
+    ] = 0.95,
 ) -> pl.LazyFrame:
     """One row per neuron from its cosines, lengths and scores."""
     keys = [key.name for key in KEYS]
@@ -112,32 +122,35 @@ def roles(
         .agg(scores.sort_by(ratio, descending=True).first())
     )
     measured = (
-        vocab_shape.join(weight_shape, on=keys)
+        vocab_shape.join(role_candidates, on=keys)
         .join(vocab_effect, on=keys)
         .join(heads, on=keys, how="left")
-        .join(models.select("model", last=pl.col("n_layers") - 1), on="model")
-        .with_columns(
-            length=_percentile(pl.col("w_out_norm")).over(layer),
-            effect=_percentile(pl.col("logit_var") / pl.col("w_out_norm").pow(2)).over(layer),
-        )
+        .join(ablation_effects, on=keys, how="left")
     )
     thresholds = {
+        "norm_share": pl.lit(mediated),
+        "frequency_share": pl.lit(mediated),
         "null_fraction": pl.col("null_fraction_chance"),
         "frequency_cos": pl.col("frequency_cos_chance"),
         "vocab_kurt": pl.lit(peaked),
         "vocab_var": pl.max_horizontal(pl.lit(parted), "vocab_var_chance"),
         "bos_score": pl.col("bos_score_chance"),
     }
-    at_end = pl.col("layer") == pl.col("last")
-    beyond = {name: pl.col(name).abs() > least for name, least in thresholds.items()}
+    shares = {name: pl.col(name) for name in ("norm_share", "frequency_share")}
+    size = {name: pl.col(name).abs() for name in thresholds} | shares
+    beyond = {name: size[name] > least for name, least in thresholds.items()}
     kurt, skew, moved = beyond["vocab_kurt"], pl.col("vocab_skew"), beyond["bos_score"]
+    surely = {
+        name: share - errors * pl.col(f"{name}_se") > mediated for name, share in shares.items()
+    }
+    is_candidate = {name: pl.col(f"is_{name}_candidate") for name in ("entropy", "frequency")}
     found = {
-        "entropy_candidate": at_end
-        & (pl.col("spectrum_gap") >= gap)
-        & beyond["null_fraction"]
-        & (pl.col("length") >= longest)
-        & (pl.col("effect") <= quietest),
-        "frequency_candidate": at_end & beyond["frequency_cos"],
+        "entropy": is_candidate["entropy"]
+        & surely["norm_share"]
+        & (pl.col("entropy_percentile") >= entropy_percentile),
+        "frequency": is_candidate["frequency"]
+        & surely["frequency_share"]
+        & (pl.col("divergence_percentile") >= divergence_percentile),
         "prediction": kurt & (skew > 0),
         "suppression": kurt & (skew < 0),
         "partition": beyond["vocab_var"],
@@ -155,16 +168,11 @@ def roles(
             role_value=_read({name: pl.col(name) for name in thresholds}),
             role_threshold=_read(thresholds),
             role_percentile=_read(
-                {name: _percentile(pl.col(name).abs()).over(layer) for name in thresholds}
+                {name: percentile(each).over(layer) for name, each in size.items()}
             ),
         )
         .select(*keys, *(pl.col(column.name).cast(column.dtype) for column in COLUMNS))
     )
-
-
-def _percentile(value: pl.Expr) -> pl.Expr:
-    """Share of the values that are at most as high; null has none."""
-    return value.rank("max") / value.count()
 
 
 def _read(values: dict[str, pl.Expr]) -> pl.Expr:

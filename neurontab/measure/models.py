@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from neurontab.errors import ModelError
 from neurontab.files import sha256_of
+from neurontab.measure.readout import Readout
 from neurontab.measure.sources import ModelSource, folder_of, weight_files
 from neurontab.measure.vocabulary import n_ids
 from neurontab.measure.weights import HeadWeights, MlpWeights, Norm, fold
@@ -128,6 +129,32 @@ class LanguageModel:
             hooks.append((f"blocks.{layer}.mlp.hook_pre", keep(layer)))
             hooks.append((f"blocks.{layer}.mlp.hook_post", hand_over(layer)))
         self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+
+    @torch.inference_mode()
+    def end(
+        self, tokens: Int[Tensor, "sequence position"]
+    ) -> tuple[Float[Tensor, "row neuron"], Float[Tensor, "row d_model"]]:
+        """Post of the last layer, and the stream that the final norm reads, at all positions."""
+        found: list[Tensor] = []
+
+        def stop(stream: Tensor, hook: Any) -> None:
+            found.append(stream)
+            raise StopAtLayerException(stream)
+
+        post = f"blocks.{self.facts.n_layers - 1}.mlp.hook_post"
+        hooks = [(post, lambda values, hook: found.append(values)), ("ln_final.hook_in", stop)]
+        self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+        return found[0].flatten(0, 1), found[1].flatten(0, 1)
+
+    def readout(self) -> Readout:
+        """Final norm and unembedding."""
+        unembed, bias = self.bridge.unembed, getattr(self.bridge.unembed, "b_U", None)
+        return Readout.of(
+            self._norm(self.bridge.ln_final),
+            self.bridge.cfg.eps,
+            unembed.W_U.detach().double().T,
+            None if bias is None else bias.detach().double(),
+        )
 
     def weights(self, layer: int) -> MlpWeights:
         """The weights of a layer's neurons, folded and centred as the architecture allows.

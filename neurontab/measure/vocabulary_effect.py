@@ -75,7 +75,7 @@ class Vocabulary:
             self._chances[vectors] = {
                 "null_fraction": highest_share(vectors, self.null.shape[1], self.dimensions),
                 "vocab_var": highest_spread(vectors, spread.clamp_min(0)),
-                "frequency_cos": min(highest_cosine(vectors, along, read.clamp_min(0)), 1.0),
+                "frequency_cos": highest_cosine(vectors, along, read.clamp_min(0)),
             }
         return self._chances[vectors]
 

@@ -15,7 +15,7 @@ from neurontab.errors import TableError
 from neurontab.files import write_whole
 from neurontab.tables.table import Column, Table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KEY = b"key"  # marks the fields of a table's key
 FAMILY = "all"  # the part of a table that has one row set for the whole family
 

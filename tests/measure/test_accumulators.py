@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from neurontab.loops import AROUND, KEPT, WINDOW
+from neurontab.measure.ablation import QUANTITIES, AblationSums
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.extremes import Extremes
@@ -257,6 +258,28 @@ def features_of(sums: FeatureSums) -> Answer:
     return {"m2": torch.stack(m2).numpy(), "n": sums.n.numpy(), "in_deviations": mean.numpy()}
 
 
+def changes(rows: Tensor) -> Tensor:
+    """Something for two neurons and every quantity [neuron, token, quantity]."""
+    columns = torch.arange(len(QUANTITIES)) % VALUES.shape[1]
+    return torch.stack([rows[:, columns], -2 * rows[:, columns.flip(0)]])
+
+
+def give_ablated(sums: AblationSums, part: Batch) -> None:
+    """The counted positions of a batch, by group of documents."""
+    group = part.documents.ravel()[part.counted_rows].long() % 5
+    sums.add(changes(rows_of(part)[part.counted_rows]), group)
+
+
+def ablated_in_float64() -> Answer:
+    """Group by group."""
+    group, exact = (DOCUMENTS % 5).ravel().numpy()[ROWS], changes(VALUES[ROWS]).double().numpy()
+    members = [exact[:, group == each] for each in range(5)]
+    return {
+        "n": np.array([each.shape[1] for each in members]),
+        "sums": np.stack([each.sum(axis=1) for each in members], axis=1),
+    }
+
+
 CASES = {
     "moments": Case(
         new=lambda: Moments(FIRST),
@@ -327,6 +350,12 @@ CASES = {
             "squares": sums.squares[1:].numpy(),
         },
         obvious=group_moments_in_float64,
+    ),
+    "ablated": Case(
+        new=lambda: AblationSums(2, 5),
+        give=give_ablated,
+        answer=lambda sums: {name: each.numpy() for name, each in sums.state().items()},
+        obvious=ablated_in_float64,
     ),
     "sketch": Case(
         new=lambda: Sketch(HASHING.replicates, HASHING.buckets, MEANS),

@@ -91,7 +91,7 @@ def test_head_scores_are_those_of_each_pair_in_causal_order(parallel: bool) -> N
 
 
 def test_the_head_whose_attention_to_bos_moves_most_is_among_the_heads() -> None:
-    """And random vectors move none beyond chance but in one layer of twenty."""
+    """And random vectors move none beyond chance but in one layer of a thousand."""
     random = torch.Generator().manual_seed(1)
     dimensions, width, rounds = 40, 30, 150
     heads = [
@@ -105,14 +105,15 @@ def test_the_head_whose_attention_to_bos_moves_most_is_among_the_heads() -> None
         )
         for _ in range(2)
     ]
-    beyond = 0
+    most_moved = []
     for _ in range(rounds):
         w_out = torch.randn(width, dimensions, generator=random).double()
         own = MlpWeights(w_out, w_out, torch.zeros(width).double(), None)
         found = head_scores([own, own], heads, parallel=False, dimensions=dimensions)
         ratio = np.abs(found["bos_score"]) / found["bos_score_chance"]
-        beyond += bool((ratio[found["layer"] == 0] > 1).any())
-    assert beyond / rounds == pytest.approx(0.05, abs=0.03)
+        most_moved.append(ratio[found["layer"] == 0].max())
+    assert sum(each > 1 for each in most_moved) <= 1
+    assert max(most_moved) > 0.8
     direction = torch.einsum("hde,he->hd", heads[1].query, heads[1].key_at_bos) * 0.5
     length = w_out.norm(dim=1)[:, None] * direction.norm(dim=1)
     most = ((w_out @ direction.T).abs() / length).argmax(dim=1)

@@ -51,33 +51,35 @@ def test_a_neuron_that_writes_where_nothing_reads_is_told_from_chance() -> None:
 
 
 def test_the_chance_level_is_the_highest_of_random_directions() -> None:
-    """In one layer of twenty the highest null fraction is beyond it."""
+    """In one layer of a thousand the highest null fraction is beyond it."""
     level = vocab_effect(W_OUT, VOCABULARY)["null_fraction_chance"][0]
-    drawn = torch.randn(2_000, NEURONS, D_MODEL, generator=RANDOM)
+    drawn = torch.randn(20_000, NEURONS, D_MODEL, generator=RANDOM)
     share = drawn[:, :, UNREAD].abs() / drawn.norm(dim=2)
     beyond = (share.amax(dim=1) > level).double().mean().item()
-    assert beyond == pytest.approx(0.05, abs=0.015)
+    assert beyond == pytest.approx(0.001, abs=0.0007)
 
 
 def test_so_wide_over_the_vocabulary_are_random_directions() -> None:
     level = vocab_effect(W_OUT, VOCABULARY)["vocab_var_chance"][0]
-    drawn = torch.randn(400, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
+    drawn = torch.randn(3_000, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
     unit = torch.nn.functional.normalize(VOCABULARY.unembed, dim=1)
     spread = torch.stack(
         [(torch.nn.functional.normalize(w_out, dim=1) @ unit.T).var(dim=1).max() for w_out in drawn]
     )
-    assert (spread > level).double().mean().item() == pytest.approx(0.05, abs=0.04)
+    assert (spread > level).double().mean().item() == pytest.approx(0.001, abs=0.0015)
+    assert spread.max() > 0.95 * level
 
 
 def test_so_near_to_log_frequency_come_random_directions() -> None:
-    """Also where one direction is read as it; in one layer of twenty the highest is beyond."""
+    """Also where one direction is read as it; in one layer of a thousand the highest is beyond."""
     rows = torch.randn(TOKENS, D_MODEL, generator=RANDOM, dtype=torch.float64)
     for unembed in (rows, UNEMBED + 3 * (UNEMBED[:, FREQUENCY, None] * rows[0])):
         vocabulary = Vocabulary.of(IDS, EMBED, unembed, COUNTS, centred=False)
         level = vocab_effect(W_OUT, vocabulary)["frequency_cos_chance"][0]
-        drawn = torch.randn(400, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
+        drawn = torch.randn(1_000, NEURONS, D_MODEL, generator=RANDOM, dtype=torch.float64)
         highest = [abs(vocab_effect(w_out, vocabulary)["frequency_cos"]).max() for w_out in drawn]
-        assert np.mean(np.array(highest) > level) == pytest.approx(0.05, abs=0.05)
+        assert np.mean(np.array(highest) > level) <= 0.004
+        assert max(highest) > 0.9 * level
 
 
 def test_the_mean_direction_of_layer_norm_is_no_null_direction() -> None:

@@ -46,6 +46,10 @@ SHAPE = """
 POSITIONS = """
     model layer neuron position_mi position_mi_chance
     a     0     0      0.01        0.004
+    a     0     1      0.01        0.004
+    a     0     2      0.012       0.004
+    a     0     3      0.011       0.004
+    a     0     4      0.009       0.004
     a     0     5      0.06        0.07
     a     0     6      0.06        0.004
     a     0     7      0.06        0.004
@@ -58,19 +62,34 @@ SOURCES = """
 """
 
 
-@pytest.fixture
-def evidence(drawn: Drawn) -> pl.DataFrame:
+def told(drawn: Drawn, positions: str = POSITIONS) -> pl.DataFrame:
     """Over the tables above."""
     texts = {
         "token_features": FEATURES,
         "explanations": EXPLANATIONS,
         "activation_shape": SHAPE,
-        "position_response": POSITIONS,
+        "position_response": positions,
         "source_response": SOURCES,
     }
     query = QUERIES["family_evidence"]
     frames = {name: drawn(QUERIES[name].table, text) for name, text in texts.items()}
     return query.table.conform(query(frames).collect())
+
+
+@pytest.fixture
+def evidence(drawn: Drawn) -> pl.DataFrame:
+    """Of all neurons."""
+    return told(drawn)
+
+
+def test_where_all_neurons_know_positions_one_must_know_far_more(drawn: Drawn) -> None:
+    """Eight times the median deviation, 0.015, above the median, 0.155."""
+    known = (0.15, 0.14, 0.16, 0.13, 0.17, 0.15, 0.25, 0.3)
+    rows = "\n".join(f"a 0 {n} {mi} 0.004" for n, mi in enumerate(known))
+    header = POSITIONS.strip().splitlines()[0]
+    found = told(drawn, f"{header}\n{rows}").filter(family="position")
+    assert found["neuron"].to_list() == [7]
+    assert found["threshold"].item() == pytest.approx(0.155 + 8 * 0.015)
 
 
 def test_every_rule_finds_its_neurons_and_tells_by_what(evidence: pl.DataFrame) -> None:

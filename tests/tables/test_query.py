@@ -20,6 +20,8 @@ NAMES = {
     "explanations",
     "family_evidence",
     "families",
+    "ablation_effects",
+    "role_candidates",
     "roles",
     "universality",
     "twin_groups",

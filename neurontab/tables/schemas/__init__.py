@@ -6,6 +6,7 @@ neuron and draw from 0. *pre* is the input of an MLP's activation function, *pos
 W_out; only counted positions enter (special tokens do not).
 """
 
+from neurontab.tables.schemas.ablations import ABLATIONS
 from neurontab.tables.schemas.activations import (
     ACTIVATION_HISTOGRAMS,
     ACTIVATION_MOMENTS,
@@ -67,6 +68,7 @@ MEASURED: dict[str, Table] = {
         LOGIT_EFFECTS,
         NEIGHBOURS,
         HEAD_SCORES,
+        ABLATIONS,
         MATCHES,
         TWINS,
         ANTIMATCHES,

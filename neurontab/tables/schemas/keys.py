@@ -25,5 +25,8 @@ OFFSET = Column(
     "Which token groups positions: the current, the previous or the next.",
     check=one_of("current", "previous", "next"),
 )
+DOCUMENT_GROUP = Column(
+    "document_group", pl.Int32, "Number of the group of documents.", check=at_least(0)
+)
 FEATURE = Column("feature", pl.String, "Name of the feature in token_features.")
 TOKEN = Column("token_id", pl.Int32, "Token id.", check=at_least(0))

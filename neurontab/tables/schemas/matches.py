@@ -4,6 +4,7 @@ import polars as pl
 
 from neurontab.tables.schemas.keys import (
     COUNT,
+    DOCUMENT_GROUP,
     LAYER,
     MODEL,
     NEURON_KEY,
@@ -135,7 +136,7 @@ JACKKNIFE = Table(
 DOCUMENT_GROUPS = Table(
     "document_groups",
     "Groups of whole documents, each within one source, that are left out in turn.",
-    keys=(Column("document_group", pl.Int32, "Number of the group.", check=at_least(0)),),
+    keys=(DOCUMENT_GROUP,),
     values=(
         SOURCE,
         COUNT,

@@ -96,8 +96,8 @@ VOCAB_EFFECT = Table(
         Column(
             "null_fraction_chance",
             pl.Float64,
-            "95 % quantile of the highest null_fraction of as many random vectors as the layer has "
-            "neurons.",
+            "99.9 % quantile of the highest null_fraction of as many random vectors as the layer "
+            "has neurons.",
             check=between(0, 1),
         ),
         Column(
@@ -117,14 +117,14 @@ VOCAB_EFFECT = Table(
         Column(
             "vocab_var_chance",
             pl.Float64,
-            "95 % quantile of the highest variance of cosines with the unembedding of as many "
+            "99.9 % quantile of the highest variance of cosines with the unembedding of as many "
             "random vectors as the layer has neurons.",
             check=at_least(0),
         ),
         Column(
             "frequency_cos_chance",
             pl.Float64,
-            "95 % quantile of the highest absolute value of it of as many random vectors "
+            "99.9 % quantile of the highest absolute value of it of as many random vectors "
             "as the layer has neurons.",
             check=between(0, 1),
         ),
@@ -207,7 +207,7 @@ HEAD_SCORES = Table(
         Column(
             "bos_score_chance",
             pl.Float32,
-            "95 % quantile of the highest |bos_score| of random vectors of the same length, as "
+            "99.9 % quantile of the highest |bos_score| of random vectors of the same length, as "
             "many as the layer has neurons, with as many heads as come after; null for heads "
             "before.",
             nullable=True,
