@@ -24,6 +24,10 @@ def build(
         list[str] | None,
         typer.Option("--corpus", help="Text files or folders, JSONL or Parquet with a text field."),
     ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option("--labels", help="Parquet or Arrow with labels by sequence and position."),
+    ] = None,
     tokens: Annotated[
         str | None, typer.Option("--tokens", help="Counted tokens, such as 100M, or all.")
     ] = None,
@@ -58,7 +62,13 @@ def build(
     """
     from neurontab.config import resolve
 
-    given = {"models": model, "corpus": corpus, "tokens": tokens, "device": device}
+    given = {
+        "models": model,
+        "corpus": corpus,
+        "labels": labels,
+        "tokens": tokens,
+        "device": device,
+    }
     settings = resolve(config, preset, activations=activations, memory=memory, **given)
     _need_extra()
     from rich.console import Console

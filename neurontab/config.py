@@ -95,6 +95,7 @@ class BuildConfig(_Settings):
 
     models: tuple[str, ...] = ()
     corpus: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # files of labels by sequence and position
     tokens: Tokens = None
     context: int | None = Field(None, ge=8)
     mask_newlines: bool = False

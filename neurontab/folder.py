@@ -26,7 +26,13 @@ from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
-ELSEWHERE = ("models", "corpus", "checkpoint_seconds", "memory")  # settings that decide no table
+ELSEWHERE = (
+    "models",
+    "corpus",
+    "labels",
+    "checkpoint_seconds",
+    "memory",
+)  # settings that decide no table
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,9 @@ def run_id_of(fingerprint: Mapping[str, str]) -> str:
 
 
 def refuse_if_read_from(folder: Path, config: BuildConfig) -> None:
-    """Raises RunError when models or text lie in the folder that is to be written."""
-    read = [*(parse_source(spec).source for spec in config.models), *config.corpus]
+    """Raises RunError when models, text or labels lie in the folder that is to be written."""
+    models = (parse_source(spec).source for spec in config.models)
+    read = [*models, *config.corpus, *config.labels]
     for place in map(Path, read):
         if place.exists() and place.resolve().is_relative_to(folder.resolve()):
             raise RunError(

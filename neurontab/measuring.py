@@ -51,6 +51,7 @@ def measure_family(
         max((model.widths for model in models), key=sum),
         models[0].facts.d_vocab,
         prepared.features,
+        prepared.text_labels,
         exported=config.activations,
         seed=config.seed,
     )

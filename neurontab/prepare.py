@@ -24,6 +24,7 @@ from neurontab.measure.processes import ALONE, Processes
 from neurontab.measure.sequences import CorpusPlan
 from neurontab.measure.sketch_plan import SketchPlan
 from neurontab.measure.sources import parse_sources
+from neurontab.measure.text_labels import TextLabels, read_labels
 from neurontab.measure.vocabulary import newline_ids, shared_digest
 from neurontab.progress import Progress
 from neurontab.tables.query import discover
@@ -44,6 +45,7 @@ class Prepared:
     tokenizer_digest: str
     corpus: Corpus
     features: Features
+    text_labels: TextLabels | None
     plan: Plan
     fingerprint: dict[str, str]
 
@@ -57,7 +59,8 @@ class Prepared:
         resolved = self.config.model_dump(mode="json", exclude_none=True)
         if self.config.models:
             resolved["models"] = [model.facts.spec for model in self.models]
-        resolved["corpus"] = [str(Path(place).resolve()) for place in self.config.corpus]
+        for name in ("corpus", "labels"):
+            resolved[name] = [str(Path(place).resolve()) for place in getattr(self.config, name)]
         planned = {key: each for key, each in asdict(self.plan).items() if each is not None}
         threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
         return resolved | {
@@ -69,7 +72,7 @@ class Prepared:
         """The same, matched as a plan that `config.toml` holds says, where that fits."""
         if not begun:
             return self
-        read = self.config, self.models, self.corpus, self.features
+        read = self.config, self.models, self.corpus, self.features, self.text_labels
         again = _plan(*read, self.device, self.processes, begun)
         return replace(self, plan=again) if again.memory <= again.budget else self
 
@@ -98,17 +101,28 @@ def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALON
     tokens = corpus.prepare(text, models[0].tokenizer, digest, progress)
     identities = {f"model {model.name}": model.identity for model in models}
     features = features_of(models[0], tokens, config.seed)
+    labels = read_labels(config.labels, tokens)
     fingerprint = fingerprint_of(
         config,
         **identities,
         tokenizer=tokenizer_digest,
         corpus=digest,
         features=features.digest,
+        labels=labels.digest if labels else "none",
         schema=str(SCHEMA_VERSION),
     )
-    planned = _plan(config, models, tokens, features, device, processes, None)
+    planned = _plan(config, models, tokens, features, labels, device, processes, None)
     return Prepared(
-        config, device, processes, models, tokenizer_digest, tokens, features, planned, fingerprint
+        config,
+        device,
+        processes,
+        models,
+        tokenizer_digest,
+        tokens,
+        features,
+        labels,
+        planned,
+        fingerprint,
     )
 
 
@@ -125,6 +139,7 @@ def _plan(
     models: list[LanguageModel],
     tokens: Corpus,
     features: Features,
+    labels: TextLabels | None,
     device: torch.device,
     processes: Processes,
     begun: Mapping[str, Any] | None,
@@ -146,7 +161,7 @@ def _plan(
             draws=matching.draws,
             kept=max(matching.k, matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
-            features=len(features.names),
+            features=len(features.names) + (len(labels.names) if labels else 0),
             exported=config.activations,
             document_groups=len(DocumentGroups.of(tokens)),
             processes=processes.world,

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import polars as pl
 
-from neurontab.tables.schemas import FEATURE, NEURON_KEY, OFFSET, PAPER
+from neurontab.tables.schemas import FEATURE, FEATURE_BY, NEURON_KEY, OFFSET, PAPER
 from neurontab.tables.table import Column, at_least
 from neurontab.tables.variance import explained
 
-VERSION = 1
+VERSION = 2
 SOURCE = f"{PAPER}, 4.1"
 ROUNDING = 1e-9  # of all variance, below which nothing varies where there is such a token
-KEYS = (*NEURON_KEY, OFFSET, FEATURE)
+KEYS = (*NEURON_KEY, FEATURE_BY, OFFSET, FEATURE)
 COLUMNS = (
     Column(
         "explained",
@@ -34,14 +34,16 @@ COLUMNS = (
         "explained_chance",
         pl.Float32,
         "The same, over all documents, of the best of as many features, with support or not, when "
-        "each token has those of another that is about as frequent; one such exchange.",
+        "each token has those of another that is about as frequent; one such exchange. Labels of "
+        "the text are those of another sequence.",
         nullable=True,
     ),
     Column(
         "ceiling",
         pl.Float32,
         "What the means of the tokens there explain, less what chance gives; null if that is "
-        "nothing. Tokens too rare for sums of their own within the memory count as one.",
+        "nothing, and of a label of the text, which may say more than a token. Tokens too rare for "
+        "sums of their own within the memory count as one.",
         "Kelley 1935, epsilon squared",
         nullable=True,
     ),
@@ -69,19 +71,19 @@ def explanations(
     fewest_tokens: Annotated[int, "Positions where a feature is true, at least; our choice."] = 50,
     fewest_documents: Annotated[int, "Documents that these are in, at least; our choice."] = 10,
 ) -> pl.LazyFrame:
-    """One row per neuron, offset and feature that has support, of the 20 best in one half."""
+    """One row per neuron, offset and feature or label that has support, of the 20 best of each."""
     keys = [key.name for key in NEURON_KEY]
     post = activation_moments.filter(pl.col("site") == "post").select(*keys, whole="m2")
     support = feature_support.filter(
         pl.col("n_true") >= fewest_tokens, pl.col("n_documents") >= fewest_documents
-    ).select("offset", "feature", "n_documents")
-    chance = feature_chance.select(*keys, "offset", explained_chance=_explained())
+    ).select("by", "offset", "feature", "n_documents")
+    chance = feature_chance.select(*keys, "by", "offset", explained_chance=_explained())
     spread = token_spread.select(*keys, "offset", "n_tokens", "between")
     return (
-        feature_groups.join(support, on=["offset", "feature"])
+        feature_groups.join(support, on=["by", "offset", "feature"])
         .join(post, on=keys)
         .filter(pl.col("m2") > ROUNDING * pl.col("whole"))
-        .join(chance, on=[*keys, "offset"], how="left")
+        .join(chance, on=[*keys, "by", "offset"], how="left")
         .join(spread, on=[*keys, "offset"])
         .with_columns(
             explained=_explained(),
@@ -90,7 +92,7 @@ def explanations(
             mean_true=pl.col("sum_true") / pl.col("n_true"),
             mean_false=(pl.col("sum") - pl.col("sum_true")) / (pl.col("n") - pl.col("n_true")),
         )
-        .with_columns(ceiling=pl.when(pl.col("above") > 0).then("above"))
+        .with_columns(ceiling=pl.when(pl.col("above") > 0, pl.col("by") == "token").then("above"))
         .with_columns(ceiling_share=pl.col("explained") / pl.col("ceiling"))
         .select(
             *(key.name for key in KEYS),

@@ -12,6 +12,7 @@ from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, one_of
 
 VERSION = 2
+TOPIC = "topic"  # with which the names of labels of topics begin
 VOITA = "Voita et al. 2023"
 FAMILIES = ("bos", "position", "alphabet", "unigram", "previous_token", "syntax", "context")
 KEYS = (*NEURON_KEY, Column("family", pl.String, "Family.", check=one_of(*FAMILIES)))
@@ -42,24 +43,37 @@ def family_evidence(
         "Median absolute deviations that position_mi is above the layer's median, at least; our "
         "choice: where positions are embedded as loudly as tokens, all neurons know some of it.",
     ] = 8.0,
-    source_share: Annotated[float, "source_eta2 of context; our choice."] = 0.2,
+    source_share: Annotated[
+        float, "source_eta2, or explained variance of a topic, of context; our choice."
+    ] = 0.2,
     bos_z: Annotated[float, "bos_z of bos; our choice."] = 10.0,
     elsewhere: Annotated[
         float, "sparsity of bos, the share of other positions that it is active on; our choice."
     ] = 0.01,
 ) -> pl.LazyFrame:
-    """One row per neuron and family; `syntax` is by rules on the text of the current token."""
+    """One row per neuron and family.
+
+    `syntax` is by rules on the text of the current token, and by labels of the text where there are
+    any; those whose column begins with `topic` are of `context`.
+    """
     keys = [key.name for key in NEURON_KEY]
     kinds = token_features.select("feature", "kind").unique()
-    told = explanations.filter(pl.col("explained") > pl.col("explained_chance").fill_null(0)).join(
-        kinds, on="feature"
+    is_topic = pl.col("feature").str.starts_with(TOPIC)
+    own = pl.when(pl.col("by") == "label").then(
+        pl.when(is_topic).then(pl.lit("topic")).otherwise(pl.lit("label"))
+    )
+    told = (
+        explanations.filter(pl.col("explained") > pl.col("explained_chance").fill_null(0))
+        .join(kinds, on="feature", how="left")
+        .with_columns(kind=pl.coalesce(own, "kind"))
     )
     current = pl.col("offset") == "current"
     by_feature = {
         "alphabet": (current & (pl.col("kind") == "letter"), one_letter),
         "unigram": (current & (pl.col("kind") == "unigram"), one_word),
         "previous_token": (pl.col("offset") == "previous", one_word),
-        "syntax": (current & (pl.col("kind") == "rule"), one_word),
+        "syntax": (current & pl.col("kind").is_in(["rule", "label"]), one_word),
+        "context": (current & (pl.col("kind") == "topic"), source_share),
     }
     held_out = pl.col("explained_held_out")
     features = [
@@ -95,7 +109,9 @@ def family_evidence(
             *keys, *_evidence("context", "source_eta2", source_share, pl.col("highest_source"))
         ),
     )
-    return pl.concat([*features, *others]).select(
+    every = pl.concat([*features, *others])
+    highest = every.sort("value", descending=True, nulls_last=True)
+    return highest.unique([key.name for key in KEYS], keep="first", maintain_order=True).select(
         *(key.name for key in KEYS), *(pl.col(c.name).cast(c.dtype) for c in COLUMNS)
     )
 

@@ -1,49 +1,54 @@
 """What sums by feature say of a layer's neurons: the features that part their activations most."""
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab.measure.columns import Columns, stacked
+from neurontab.measure.columns import Columns
 from neurontab.measure.features import HALVES, FeatureSums
 from neurontab.measure.survey import OFFSETS, LayerStatistics, Survey, shifted
+
+Keyed = tuple[dict[str, str], Columns]  # what all rows share, and the rest
 
 KEPT = 20  # features of a neuron and offset
 
 
-def feature_groups(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]]:
-    """Offset and rows of table `feature_groups`: the best of each neuron in the first half.
+def feature_groups(layer: LayerStatistics, survey: Survey) -> list[Keyed]:
+    """Rows of table `feature_groups`: the best of each neuron in the first half.
 
     Features are ranked by the variance between where they are true and where they are not; one that
-    is true of no token or of all parts nothing.
+    is true of no position or of all parts nothing.
     """
-    every = len(survey.features.names)  # the label that is true of all
-    found = []
-    for offset, sums in layer.features.items():
+    found: list[Keyed] = []
+    for (by, offset), sums in layer.features.items():
+        names = survey.labels[by].names
+        every = len(names)  # the label that is true of all
         n, total = sums.n, sums.result()
         between = _between(n[0, :every], total[0, :every], n[0, every], total[0, every])
-        rows, place = _best(between, KEPT, survey)
+        rows, place = _best(between, KEPT, names)
         whole = _summed(sums, total, place, rows, slice(HALVES), every)
         held_out = _summed(sums, total, place, rows, slice(1, HALVES), every)
         columns = rows | whole | {f"{name}_held_out": each for name, each in held_out.items()}
-        found.append((offset, columns))
+        found.append(({"by": by, "offset": offset}, columns))
     return found
 
 
-def feature_chance(layer: LayerStatistics, survey: Survey) -> list[tuple[str, Columns]]:
-    """Offset and rows of table `feature_chance`: of shuffled labels the one that parts most."""
-    every = len(survey.features.names)
-    shuffled = slice(every + 1, 2 * every + 1)
-    found = []
-    for offset, sums in layer.features.items():
+def feature_chance(layer: LayerStatistics, survey: Survey) -> list[Keyed]:
+    """Rows of table `feature_chance`: of features by chance the one that parts most."""
+    found: list[Keyed] = []
+    for (by, offset), sums in layer.features.items():
+        names = survey.labels[by].names
+        every = len(names)
+        chance = slice(every + 1, 2 * every + 1)
         total = sums.result()
         n, both = sums.n.sum(dim=0), total.sum(dim=0)
-        between = _between(n[shuffled], both[shuffled], n[every], both[every])
-        rows, place = _best(between, 1, survey)
+        between = _between(n[chance], both[chance], n[every], both[every])
+        rows, place = _best(between, 1, names)
         del rows["rank"]
         columns = rows | _summed(sums, total, place + every + 1, rows, slice(HALVES), every)
-        found.append((offset, columns))
+        found.append(({"by": by, "offset": offset}, columns))
     return found
 
 
@@ -65,33 +70,32 @@ def token_spread(layer: LayerStatistics) -> list[tuple[str, Columns]]:
     return found
 
 
-def feature_support(survey: Survey) -> Columns:
+def feature_support(survey: Survey) -> list[Keyed]:
     """Table `feature_support`: at how many positions, in how many documents, a feature is true."""
-    corpus, features = survey.corpus, survey.features
+    corpus = survey.corpus
     tokens = corpus.batch(0, len(corpus.tokens))
     counted = corpus.counted(tokens)
-    parts: list[Columns] = []
-    for offset, by in OFFSETS.items():
-        there = torch.where(counted, shifted(torch.where(counted, tokens, -1), by), -1)
-        present = there >= 0
-        token = there[present]
-        document = torch.from_numpy(corpus.document)[present].long()
-        types = features.true.shape[1]
-        pairs = (document * types + token).unique()
-        document, kind = pairs // types, pairs % types
-        counts = torch.bincount(token, minlength=types)
-        true = features.true[:-1]
-        parts.append(
-            {
-                "offset": np.full(len(true), offset, dtype=object),
-                "feature": features.names,
+    found: list[Keyed] = []
+    for by, labels in survey.labels.items():
+        every = len(labels.names)
+        for offset, steps in OFFSETS.items():
+            there = shifted(torch.where(counted, survey.kinds(by, tokens), -1), steps)
+            present = counted & (there >= 0)
+            document = torch.from_numpy(corpus.document)[present].long()
+            kind, place = there[present].unique(return_inverse=True)
+            true = labels.labels(kind)[:every]
+            counts = torch.bincount(place, minlength=len(kind))
+            pairs = (document * len(kind) + place).unique()
+            document, place = pairs // len(kind), pairs % len(kind)
+            columns: Columns = {
+                "feature": labels.names,
                 "n_true": np.array([int(counts[each].sum()) for each in true]),
                 "n_documents": np.array(
-                    [len(document[each[kind]].unique_consecutive()) for each in true]
+                    [len(document[each[place]].unique_consecutive()) for each in true]
                 ),
             }
-        )
-    return stacked(parts)
+            found.append(({"by": by, "offset": offset}, columns))
+    return found
 
 
 def _between(
@@ -108,7 +112,7 @@ def _between(
 
 
 def _best(
-    between: Float[Tensor, "feature neuron"], most: int, survey: Survey
+    between: Float[Tensor, "feature neuron"], most: int, names: npt.NDArray[np.generic]
 ) -> tuple[Columns, np.ndarray]:
     """Neuron, rank and name of the features that part most, and their places."""
     best, place = (each[:, :most] for each in between.T.sort(dim=1, descending=True, stable=True))
@@ -117,7 +121,7 @@ def _best(
     return {
         "neuron": neuron.int().cpu().numpy(),
         "rank": (rank + 1).int().cpu().numpy(),
-        "feature": survey.features.names[chosen],
+        "feature": names[chosen],
     }, chosen
 
 

@@ -1,11 +1,12 @@
-"""Sums of activations where a token has a feature: the current token, the previous or the next.
+"""Sums of activations where a feature is true: of the current token, the previous or the next.
 
-A feature is true or false of every token, so a batch is first summed by token, then by feature.
+A feature is true or false of a kind, such as a token, so a batch is first summed by kind, then by
+feature.
 """
 
 import hashlib
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,26 @@ from neurontab.measure.accumulator import Accumulator, Join
 
 HALVES = 2  # of the documents: explanations are chosen in the first and held out in the second
 NEAR = 16  # tokens next to each other in frequency, among which labels are handed on
+
+
+@runtime_checkable
+class Labels(Protocol):
+    """What is true of positions of some kinds; of a position nothing but its kind matters."""
+
+    @property
+    def names(self) -> npt.NDArray[np.generic]:
+        """Of the labels."""
+
+    @property
+    def true(self) -> Bool[Tensor, "label _"]:
+        """One row a label, and a last one that is true of everything."""
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds there are."""
+
+    def labels(self, kinds: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
+        """Whether each kind has each label, and then each label as chance has it."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +65,25 @@ class Features:
         return cls(names.astype(object), true, true[:, _handed_on(counts, seed)])
 
     @property
+    def kinds(self) -> int:
+        """Token ids."""
+        return self.true.shape[1]
+
+    @property
     def digest(self) -> str:
         """Identifies them."""
         found = hashlib.sha256("\n".join(map(str, self.names)).encode())
         found.update(np.packbits(self.true.numpy()).tobytes())
         return found.hexdigest()
 
-    def labels(self, tokens: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
+    def labels(self, kinds: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
         """Whether each token has each feature, and then each shuffled one."""
-        return torch.cat([self.true[:, tokens], self.shuffled[:, tokens]])
+        return torch.cat([self.true[:, kinds], self.shuffled[:, kinds]])
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The positions of a batch in segments of one half and token, and each segment's labels.
+    """The positions of a batch in segments of one half and kind, and each segment's labels.
 
     Those of a segment are `label[first[segment] : first[segment + 1]]`.
     """
@@ -72,21 +98,22 @@ class Labelled:
     @classmethod
     def of(
         cls,
-        features: Features,
-        token: Int[Tensor, " row"],
+        labels: Labels,
+        kind: Int[Tensor, " row"],
         half: Int[Tensor, " row"],
     ) -> "Labelled":
-        """From the token that counts for each row, -1 for none, and the half that it is in."""
-        types = features.true.shape[1]
-        key = torch.where(token >= 0, half * types + token, -1)
+        """From the kind that counts for each row, -1 for none, and the half that it is in."""
+        key = torch.where(kind >= 0, half * labels.kinds + kind, -1)
         ordered, rows = key.sort(stable=True)
         begin = int((ordered < 0).sum())
         present, segments, sizes = ordered[begin:].unique_consecutive(
             return_inverse=True, return_counts=True
         )
-        true = features.labels(present % types).T
+        true = labels.labels(present % labels.kinds).T
         first = torch.nn.functional.pad(true.sum(dim=1).cumsum(0), (1, 0))
-        return cls(rows[begin:], segments, present // types, sizes, first, true.nonzero()[:, 1])
+        return cls(
+            rows[begin:], segments, present // labels.kinds, sizes, first, true.nonzero()[:, 1]
+        )
 
     @property
     def owner(self) -> Int[Tensor, " _"]:

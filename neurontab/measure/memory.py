@@ -34,7 +34,7 @@ class Needs:
     draws: int
     kept: int
     types: int
-    features: int  # of tokens, with sums of their own
+    features: int  # of tokens, and labels of the text, with sums of their own
     exported: int  # positions with all activations
     document_groups: int
     processes: int = 1  # each keeps states of its own on disk

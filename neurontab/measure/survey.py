@@ -16,10 +16,11 @@ from neurontab.measure.chosen import Chosen
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.extremes import Extremes
-from neurontab.measure.features import HALVES, Features, FeatureSums, Labelled
+from neurontab.measure.features import HALVES, Features, FeatureSums, Labelled, Labels
 from neurontab.measure.groups import ActiveSums, Grouping, TokenSums
 from neurontab.measure.moments import Moments
 from neurontab.measure.stream import Batch, Range, Rows, Runs, batches, first_ranges, stream
+from neurontab.measure.text_labels import TextLabels
 
 OFFSETS = {"previous": -1, "current": 0, "next": 1}  # where a grouping token stands
 GROUP_MEMORY = 3 * 2**30  # bytes for the sums by token of one model
@@ -45,6 +46,7 @@ class Survey:
     sample: Int[Tensor, " sampled"]  # places whose contexts are shown
     exported: Int[Tensor, " exported"]  # places at which all activations are kept
     features: Features
+    text_labels: TextLabels | None
     half_of: Int[Tensor, " document"]  # every second group of documents is held out
 
     @classmethod
@@ -54,6 +56,7 @@ class Survey:
         widths: Sequence[int],
         d_vocab: int,
         features: Features,
+        text_labels: TextLabels | None = None,
         *,
         exported: int,
         seed: int,
@@ -77,6 +80,7 @@ class Survey:
             torch.from_numpy(np.sort(drawn[:KEPT])),
             torch.from_numpy(np.sort(drawn[:exported])),
             features,
+            text_labels,
             DocumentGroups.of(corpus).group_of % HALVES,
         )
 
@@ -92,14 +96,30 @@ class Survey:
             for name, each in rows.items()
         }
 
-    def labelled(self, batch: Batch) -> dict[str, Labelled]:
-        """Every batch's features by offset, found once for all layers."""
-        token = torch.where(batch.counted, batch.tokens, -1)
+    @property
+    def labels(self) -> dict[str, Labels]:
+        """All that may be true of a position, by what it is of: features of tokens, labels."""
+        found: dict[str, Labels] = {"token": self.features}
+        return found | ({"label": self.text_labels} if self.text_labels else {})
+
+    def kinds(
+        self, by: str, tokens: Int[Tensor, "sequence position"], first: int = 0
+    ) -> Int[Tensor, "sequence position"]:
+        """Of some sequences' positions, of which nothing else matters to what is true of them."""
+        if by == "label":
+            assert self.text_labels
+            return self.text_labels.kind[first : first + len(tokens)]
+        return tokens
+
+    def labelled(self, batch: Batch) -> dict[tuple[str, str], Labelled]:
+        """Every batch's features, by what they are of and offset, found once for all layers."""
         half = self.half_of[batch.documents.long()].ravel()
         found = {}
-        for name, by in OFFSETS.items():
-            there = torch.where(batch.counted, shifted(token, by), -1).ravel()
-            found[name] = Labelled.of(self.features, there, half)
+        for by, labels in self.labels.items():
+            kind = torch.where(batch.counted, self.kinds(by, batch.tokens, batch.first), -1)
+            for offset, steps in OFFSETS.items():
+                there = torch.where(batch.counted, shifted(kind, steps), -1).ravel()
+                found[by, offset] = Labelled.of(labels, there, half)
         return found
 
     def sizes(self) -> dict[str, int]:
@@ -134,8 +154,11 @@ class LayerStatistics:
         self.pre, self.post = Moments(pre), Moments(post)
         tokens = len(survey.grouped_tokens) + 1
         self.tokens = {offset: TokenSums(tokens, neurons, device) for offset in OFFSETS}
-        labels = 2 * len(survey.features.true)  # as they are, and shuffled
-        self.features = {each: FeatureSums(labels, post.mean) for each in OFFSETS}
+        self.features = {  # labels as they are, and by chance
+            (by, offset): FeatureSums(2 * len(labels.true), post.mean)
+            for by, labels in survey.labels.items()
+            for offset in OFFSETS
+        }
         self.places = {n: ActiveSums(g, neurons, device) for n, g in survey.sizes().items()}
         self.top, self.bottom = Extremes(neurons, 1), Extremes(neurons, -1)
         self.sample = Chosen(survey.windows, neurons)
@@ -145,7 +168,7 @@ class LayerStatistics:
         self,
         batch: Batch,
         groupings: dict[str, Grouping],
-        labelled: dict[str, Labelled],
+        labelled: dict[tuple[str, str], Labelled],
         pre: Rows,
         post: Rows,
     ) -> None:
@@ -154,8 +177,8 @@ class LayerStatistics:
         self.post.add(post, batch.counted_rows)
         for name, sums in (*self.tokens.items(), *self.places.items()):
             sums.add(post, groupings[name])
-        for name, features in self.features.items():
-            features.add(post, labelled[name])
+        for which, features in self.features.items():
+            features.add(post, labelled[which])
         self.top.add(post, batch)
         self.bottom.add(post, batch)
         self.sample.add(post, batch.first_place)
@@ -168,7 +191,7 @@ class LayerStatistics:
             "pre": self.pre,
             "post": self.post,
             **{f"tokens.{offset}": sums for offset, sums in self.tokens.items()},
-            **{f"features.{offset}": sums for offset, sums in self.features.items()},
+            **{f"{by}_features.{offset}": sums for (by, offset), sums in self.features.items()},
             **{f"places.{name}": sums for name, sums in self.places.items()},
             "top": self.top,
             "bottom": self.bottom,

@@ -56,12 +56,20 @@ def write_survey(
     writer.write(
         activations.FEATURE_GROUPS,
         name,
-        *by_layer(here, "offset", layers, lambda each: feature_groups(each, survey)),
+        *(
+            ({**here, "layer": layer, **which}, columns)
+            for layer, each in enumerate(layers)
+            for which, columns in feature_groups(each, survey)
+        ),
     )
     writer.write(
         activations.FEATURE_CHANCE,
         name,
-        *by_layer(here, "offset", layers, lambda each: feature_chance(each, survey)),
+        *(
+            ({**here, "layer": layer, **which}, columns)
+            for layer, each in enumerate(layers)
+            for which, columns in feature_chance(each, survey)
+        ),
     )
     writer.write(
         activations.EXAMPLES,
@@ -82,7 +90,7 @@ def write_survey(
 
 def write_support(survey: Survey, writer: Writer) -> None:
     """How often features are true of the text, whatever the model."""
-    writer.write(activations.FEATURE_SUPPORT, store.FAMILY, ({}, feature_support(survey)))
+    writer.write(activations.FEATURE_SUPPORT, store.FAMILY, *feature_support(survey))
 
 
 def _write_activations(

@@ -71,13 +71,13 @@ def figures() -> dict[str, Any]:
 
 
 def adding(
-    layers: list[LayerStatistics], labelled: dict[str, Labelled]
+    layers: list[LayerStatistics], labelled: dict[tuple[str, str], Labelled]
 ) -> Callable[[int, Rows, Rows], None]:
     """Adds the activations of a layer to the sums of its features."""
 
     def add(layer: int, pre: Rows, post: Rows) -> None:
-        for offset, sums in layers[layer].features.items():
-            sums.add(post, labelled[offset])
+        for which, sums in layers[layer].features.items():
+            sums.add(post, labelled[which])
 
     return add
 

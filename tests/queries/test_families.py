@@ -62,11 +62,13 @@ SOURCES = """
 """
 
 
-def told(drawn: Drawn, positions: str = POSITIONS) -> pl.DataFrame:
+def told(
+    drawn: Drawn, positions: str = POSITIONS, explanations: str = EXPLANATIONS
+) -> pl.DataFrame:
     """Over the tables above."""
     texts = {
         "token_features": FEATURES,
-        "explanations": EXPLANATIONS,
+        "explanations": explanations,
         "activation_shape": SHAPE,
         "position_response": positions,
         "source_response": SOURCES,
@@ -90,6 +92,26 @@ def test_where_all_neurons_know_positions_one_must_know_far_more(drawn: Drawn) -
     found = told(drawn, f"{header}\n{rows}").filter(family="position")
     assert found["neuron"].to_list() == [7]
     assert found["threshold"].item() == pytest.approx(0.155 + 8 * 0.015)
+
+
+def test_labels_of_the_text_tell_syntax_and_topics(drawn: Drawn) -> None:
+    labelled = """
+        model layer neuron by    offset   feature   explained explained_held_out explained_chance
+        a     0     0      label current  pos=NOUN  0.9       0.8                0.1
+        a     0     0      token current  is_year   0.7       0.6                0.1
+        a     0     1      label previous pos=DET   0.7       0.6                0.1
+        a     0     2      label current  pos=NOUN  0.7       0.4                0.1
+        a     0     5      label current  topic=sea 0.5       0.35               0.1
+        a     0     7      label current  topic=sea 0.3       0.25               0.1
+        a     0     6      label next     pos=NOUN  0.9       0.9                0.1
+    """
+    found = told(drawn, explanations=labelled).select("neuron", "family", "measure", "feature")
+    assert found.filter(~pl.col("family").is_in(["bos", "position"])).rows() == [
+        (0, "syntax", "explained_held_out", "pos=NOUN"),
+        (1, "previous_token", "explained_held_out", "pos=DET"),
+        (5, "context", "explained_held_out", "topic=sea"),
+        (7, "context", "source_eta2", "novels"),  # which says more of it
+    ]
 
 
 def test_every_rule_finds_its_neurons_and_tells_by_what(evidence: pl.DataFrame) -> None:

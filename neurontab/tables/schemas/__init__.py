@@ -19,7 +19,16 @@ from neurontab.tables.schemas.activations import (
     TOKEN_RESPONSE,
     TOKEN_SPREAD,
 )
-from neurontab.tables.schemas.keys import FEATURE, LAYER, MODEL, NEURON_KEY, OFFSET, PAPER, TOKEN
+from neurontab.tables.schemas.keys import (
+    FEATURE,
+    FEATURE_BY,
+    LAYER,
+    MODEL,
+    NEURON_KEY,
+    OFFSET,
+    PAPER,
+    TOKEN,
+)
 from neurontab.tables.schemas.matches import (
     ANTIMATCHES,
     ASSIGNMENTS,
@@ -43,7 +52,17 @@ from neurontab.tables.schemas.weights import (
 )
 from neurontab.tables.table import Table
 
-__all__ = ["FEATURE", "LAYER", "MEASURED", "MODEL", "NEURON_KEY", "OFFSET", "PAPER", "TOKEN"]
+__all__ = [
+    "FEATURE",
+    "FEATURE_BY",
+    "LAYER",
+    "MEASURED",
+    "MODEL",
+    "NEURON_KEY",
+    "OFFSET",
+    "PAPER",
+    "TOKEN",
+]
 
 MEASURED: dict[str, Table] = {
     table.name: table

@@ -5,6 +5,7 @@ import polars as pl
 from neurontab.tables.schemas.keys import (
     COUNT,
     FEATURE,
+    FEATURE_BY,
     NEURON_KEY,
     OFFSET,
     RANK,
@@ -110,23 +111,25 @@ def _sums(where: str, suffix: str = "") -> tuple[Column, ...]:
 FEATURE_GROUPS = Table(
     "feature_groups",
     "Counts and sums of post for the 20 features of the current, previous and next token that part "
-    "every neuron's activations most in the half of the documents that is not held out.",
-    keys=(*NEURON_KEY, OFFSET, FEATURE),
+    "every neuron's activations most in the half of the documents that is not held out; and for "
+    "the 20 labels of the text, where it has any.",
+    keys=(*NEURON_KEY, FEATURE_BY, OFFSET, FEATURE),
     values=(RANK, *_sums(""), *_sums(", in the half of the documents held out", "_held_out")),
 )
 
 FEATURE_CHANCE = Table(
     "feature_chance",
     "The same of the feature that parts every neuron's activations most, over all documents, when "
-    "each token has the features of another that is about as frequent; one such exchange.",
-    keys=(*NEURON_KEY, OFFSET),
+    "each token has the features of another that is about as frequent; one such exchange. Labels "
+    "of the text are those of the same position in another sequence.",
+    keys=(*NEURON_KEY, FEATURE_BY, OFFSET),
     values=(FEATURE, *_sums("")),
 )
 
 FEATURE_SUPPORT = Table(
     "feature_support",
     "How often each feature is true of the current, the previous and the next token.",
-    keys=(OFFSET, FEATURE),
+    keys=(FEATURE_BY, OFFSET, FEATURE),
     values=(
         Column("n_true", pl.Int64, "Counted positions.", unit="tokens", check=at_least(0)),
         Column("n_documents", pl.Int64, "Documents that they are in.", check=at_least(0)),

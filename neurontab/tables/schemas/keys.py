@@ -22,11 +22,21 @@ SITE = Column("site", pl.String, "pre or post.", check=one_of("pre", "post"))
 OFFSET = Column(
     "offset",
     pl.String,
-    "Which token groups positions: the current, the previous or the next.",
+    "Which position's token or label groups positions: the current, the previous or the next.",
     check=one_of("current", "previous", "next"),
 )
 DOCUMENT_GROUP = Column(
     "document_group", pl.Int32, "Number of the group of documents.", check=at_least(0)
 )
-FEATURE = Column("feature", pl.String, "Name of the feature in token_features.")
+FEATURE = Column(
+    "feature",
+    pl.String,
+    "Feature in token_features; of a label of the text its column and value, such as pos=NOUN.",
+)
+FEATURE_BY = Column(
+    "by",
+    pl.String,
+    "token: it is true of tokens, wherever they stand; label: it comes with the text.",
+    check=one_of("token", "label"),
+)
 TOKEN = Column("token_id", pl.Int32, "Token id.", check=at_least(0))
