@@ -15,6 +15,7 @@ from .build import build
 from .chart import chart
 from .derive import derive
 from .info import info
+from .label import label
 from .printable import printable
 
 STOPPED = 130
@@ -62,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, query, tables, derive, chart, info):
+for command in (build, query, tables, derive, chart, info, label):
     app.command()(command)
 
 

@@ -59,7 +59,7 @@ def planned(folder: Path) -> BuildConfig:
 
     It is planned in a child, as no process may be forked from one that has run a query.
     """
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=7_000))
     child = os.fork()
     if not child:
         (folder / "memory.txt").write_text(str(at_once(settings, 6).memory))

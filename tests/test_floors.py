@@ -16,7 +16,7 @@ FLOORS = [
     {"show", "manifest", "lock", "passes"},
     {"commit"},
     {"run", "folder"},
-    {"derive", "writing", "prepare"},
+    {"derive", "writing", "prepare", "labelling"},
     {"listing"},
     {"multiplying", "sketching"},
     {"comparing"},
