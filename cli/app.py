@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from neurontab import __version__
 from neurontab.errors import FileError, NeurontabError
+from neurontab.printable import printable
 
 from .ask import query, tables
 from .build import build
@@ -16,7 +17,7 @@ from .chart import chart
 from .derive import derive
 from .info import info
 from .label import label
-from .printable import printable
+from .show import show
 
 STOPPED = 130
 SYSTEM = {  # what the machine says about a path, which no code of ours can mend
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, query, tables, derive, chart, info, label):
+for command in (build, query, tables, derive, chart, show, info, label):
     app.command()(command)
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from neurontab.errors import QueryError
+from neurontab.printable import printable
 
 from .options import RunFolder
-from .printable import printable
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from neurontab.errors import ChartError
+from neurontab.printable import printable
 
 from .options import RunFolder
-from .printable import printable
 
 if TYPE_CHECKING:
     from neurontab.show.charts import Chart

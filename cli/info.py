@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def info(run: RunFolder = None) -> None:
     """Show what a run was made from, how, and how long it took."""
     import neurontab
-
-    from .printable import printable
+    from neurontab.printable import printable
 
     opened = neurontab.open(run)
     about = opened.manifest

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .printable import printable
+from neurontab.printable import printable
+from neurontab.show.headlines import written
 
 if TYPE_CHECKING:
     from neurontab.measure.plan import Plan
@@ -53,10 +54,4 @@ def print_summary(run: "Run") -> None:
 
 
 def _text(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, bytes):
-        return value.hex()
-    return printable(str(value)).replace("\n", "\\n")
+    return printable(written(value)).replace("\n", "\\n")

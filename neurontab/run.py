@@ -20,6 +20,7 @@ from neurontab.tables.sql import ask
 from neurontab.tables.table import Table
 
 if TYPE_CHECKING:
+    from neurontab.show.card import Card
     from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
@@ -101,13 +102,7 @@ class Run:
             known = list(self.queries)
             raise TableError(f"No query {name!r}.{nearest(name, known)}")
         query = self.queries[name]
-        inputs = {
-            table: self.scan(table)
-            if table in self.manifest.tables
-            else self._declared[table].empty()
-            for table in query.inputs
-        }
-        return query(inputs, **thresholds)
+        return query({table: self._scan_or_empty(table) for table in query.inputs}, **thresholds)
 
     def chart(self, name: str) -> "Chart":
         """A chart by name. Raises ChartError with the nearest name."""
@@ -115,6 +110,14 @@ class Run:
 
         with self.damage_named():
             return draw(name, self.scan, self.manifest.run_id)
+
+    def card(self, model: str, neuron: str) -> "Card":
+        """Everything that is known of a neuron, such as `11.3030`. Raises QueryError."""
+        from neurontab.show.card import card
+
+        columns = self.table("neurons").columns
+        with self.damage_named():
+            return card(self._scan_or_empty, columns, model, neuron)
 
     @contextmanager
     def damage_named(self) -> Iterator[None]:
@@ -159,6 +162,10 @@ class Run:
     def queries(self) -> dict[str, Query]:
         """The shipped query modules and those of the folder given, in order."""
         return discover(self.queries_folder)
+
+    def _scan_or_empty(self, name: str) -> pl.LazyFrame:
+        """A table, of no rows where the run has it not."""
+        return self.scan(name) if name in self.manifest.tables else self._declared[name].empty()
 
     @cached_property
     def _declared(self) -> dict[str, Table]:

@@ -1,0 +1,90 @@
+"""A neuron's card on a terminal."""
+
+import sys
+
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neurontab.printable import printable
+from neurontab.show.card import Card, Context
+from neurontab.show.headlines import headlines, written
+
+from .render import UNWRAPPED
+
+PROPERTIES = (  # of the many, those that the paper's figures are of
+    *("sparsity", "mean", "var", "skew", "kurt", "bos_z", "position_mi", "source_eta2"),
+    *("input_bias", "w_in_norm", "w_out_norm", "in_out_sim", "l2_penalty"),
+    *("vocab_var", "vocab_skew", "vocab_kurt"),
+)
+SHADE = "on #{red:02x}{green:02x}{blue:02x}"
+HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0
+
+
+def print_card(card: Card) -> None:
+    """The card on stdout."""
+    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False)
+    console.print(Text(printable(str(card.neuron)), style="bold"))
+    for line in headlines(card):
+        console.print(Text(printable(line)))
+    short = card.properties.filter(pl.col("property").is_in(PROPERTIES))
+    for title, frame in (
+        ("Families", card.families.select("family", "measure", "feature", "value", "threshold")),
+        ("Explained variance", card.features),
+        ("Best matches", card.matches),
+        ("Twins", card.twins),
+        ("Properties, and percentile in the layer", short),
+        ("Heads", card.heads),
+        ("Neighbours", card.neighbours),
+    ):
+        if len(frame):
+            console.print()
+            console.print(Text(title, style="bold"))
+            console.print(_table(frame))
+    for direction, texts in card.tokens.items():
+        console.print()
+        console.print(Text(direction.capitalize(), style="bold"))
+        console.print(Text("  ".join(_quoted(text) for text in texts)))
+    strongest = max((abs(t.activation) for c in card.contexts for t in c.tokens), default=0.0)
+    for number, context in enumerate(card.contexts):
+        if not number or card.contexts[number - 1].side != context.side:
+            console.print()
+            console.print(Text(f"Contexts: {context.side}", style="bold"))
+        console.print(_context(context, strongest))
+
+
+def _table(frame: pl.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name, dtype in frame.schema.items():
+        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
+    for row in frame.iter_rows():
+        table.add_row(*(Text(written(value)) for value in row))
+    return table
+
+
+def _quoted(text: str) -> str:
+    return f"'{_one_line(text)}'"
+
+
+def _one_line(text: str) -> str:
+    return printable(text.replace("\n", "↵"))
+
+
+def _context(context: Context, strongest: float) -> Text:
+    """Tokens shaded by activation; the one that it is shown for between « and »."""
+    line = Text(f"{context.value:8.3f} {printable(context.source)}  ")
+    for place, token in enumerate(context.tokens):
+        text = _one_line(token.text)
+        shown = f"«{text}»" if place == context.place else text
+        line.append(shown, style=_shade(token.activation, strongest))
+    return line
+
+
+def _shade(activation: float, strongest: float) -> str:
+    """Black on a colour that is the fuller, the stronger the activation."""
+    share = abs(activation) / strongest if strongest else 0.0
+    if share < 0.1:
+        return ""
+    red, green, blue = (round(255 - share * (255 - c)) for c in (HIGH if activation > 0 else LOW))
+    return "black " + SHADE.format(red=red, green=green, blue=blue)

@@ -1,0 +1,203 @@
+"""Everything that a run's tables say of one neuron."""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from neurontab.errors import QueryError, nearest
+from neurontab.tables.table import Column
+
+Scan = Callable[[str], pl.LazyFrame]
+NAME = re.compile(r"[Ll]?(\d+)(?:\.[Nn]?|[Nn])(\d+)")
+SHOWN = 3  # contexts of a side
+BEST = 3  # features of an offset
+SIDES = ("top", "bottom", "sample")
+OTHERS = ["other_layer", "other_neuron"]
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """Which neuron."""
+
+    model: str
+    layer: int
+    neuron: int
+
+    def __str__(self) -> str:
+        return f"{self.model} L{self.layer}.N{self.neuron}"
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token in a context, and post at it."""
+
+    text: str
+    activation: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """A stretch of text; the token at `place` is the one that it is shown for."""
+
+    side: str
+    rank: int
+    value: float
+    source: str
+    tokens: list[Token]
+    place: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of one neuron; frames have the columns of the tables that they are from."""
+
+    neuron: Neuron
+    facts: dict[str, object]  # the row of `neurons`
+    properties: pl.DataFrame  # name, value, unit, percentile in the layer
+    families: pl.DataFrame
+    features: pl.DataFrame
+    effects: dict[str, object] = field(default_factory=dict)  # when it is ablated
+    matches: pl.DataFrame = field(default_factory=pl.DataFrame)
+    twins: pl.DataFrame = field(default_factory=pl.DataFrame)
+    tokens: dict[str, list[str]] = field(default_factory=dict)  # promoted, suppressed
+    neighbours: pl.DataFrame = field(default_factory=pl.DataFrame)
+    heads: pl.DataFrame = field(default_factory=pl.DataFrame)
+    contexts: list[Context] = field(default_factory=list)
+
+
+def card(scan: Scan, columns: Collection[Column], model: str, name: str) -> Card:
+    """The card of a neuron; `columns` are those of `neurons`, which has what is shown of it.
+
+    Raises QueryError with what there is when there is no such neuron.
+    """
+    which = find(scan("models"), model, name)
+    here = pl.col("layer") == which.layer, pl.col("neuron") == which.neuron
+
+    def rows(table: str) -> pl.DataFrame:
+        return scan(table).filter(pl.col("model") == which.model, *here).collect()
+
+    texts = scan("vocabulary").select("token_id", "text")
+    layer = scan("neurons").filter(pl.col("model") == which.model, pl.col("layer") == which.layer)
+    every = layer.collect()
+    facts = every.row(by_predicate=here[1], named=True)
+    effects = rows("ablation_effects")
+    return Card(
+        which,
+        facts,
+        _properties(every, facts, columns),
+        rows("family_evidence"),
+        _features(rows("explanations")),
+        effects.row(0, named=True) if len(effects) else {},
+        _matches(rows("matches")),
+        rows("twins").select("rank", *OTHERS, "corr"),
+        _tokens(rows("vocab_tokens").lazy(), texts),
+        _neighbours(rows("neighbours")),
+        _heads(rows("head_scores")),
+        _contexts(rows("examples"), texts),
+    )
+
+
+def find(models: pl.LazyFrame, model: str, name: str) -> Neuron:
+    """A neuron by its model and `11.3030`, `L11N3030` or `L11.N3030`.
+
+    Raises QueryError with the nearest model, or the layers and neurons that there are.
+    """
+    known = models.select("model", "n_layers", "d_mlp").collect()
+    names = known["model"].to_list()
+    if model not in names:
+        raise QueryError(
+            f"No model {model!r}; there are {', '.join(names)}.{nearest(model, names)}"
+        )
+    layers, neurons = known.row(by_predicate=pl.col("model") == model)[1:]
+    found = NAME.fullmatch(name)
+    if not found:
+        raise QueryError(f"{name!r} is no neuron.\nWrite it as 11.3030, L11N3030 or L11.N3030.")
+    layer, neuron = map(int, found.groups())
+    if layer >= layers or neuron >= neurons:
+        raise QueryError(
+            f"{model} has no neuron {layer}.{neuron}: layers are 0 to {layers - 1}, neurons 0 to "
+            f"{neurons - 1}."
+        )
+    return Neuron(model, layer, neuron)
+
+
+def _properties(
+    layer: pl.DataFrame, facts: dict[str, object], columns: Collection[Column]
+) -> pl.DataFrame:
+    """Every number that is known, and the share of the layer in which it is at most as high."""
+    rows = []
+    for column in columns:
+        value = facts[column.name]
+        if not column.dtype.is_float() or not isinstance(value, float):
+            continue
+        others = layer[column.name].drop_nulls()
+        share = float((others <= value).mean())  # type: ignore[arg-type]
+        rows.append((column.name, value, column.unit, 100 * share))
+    found = pl.DataFrame(rows, ["property", "value", "unit", "percentile"], orient="row")
+    return found.with_columns(pl.col("percentile").round(1))
+
+
+def _features(explanations: pl.DataFrame) -> pl.DataFrame:
+    """The features that explain most at each offset."""
+    shown = ["offset", "feature", "explained", "explained_held_out", "explained_chance", "ceiling"]
+    order = pl.Enum(["current", "previous", "next"])
+    return (
+        explanations.sort("explained", descending=True)
+        .group_by("offset", maintain_order=True)
+        .head(BEST)
+        .sort(pl.col("offset").cast(order), pl.col("explained"), descending=[False, True])
+        .select(shown)
+    )
+
+
+def _matches(matches: pl.DataFrame) -> pl.DataFrame:
+    """The best match in every other model."""
+    shown = ["other_model", *OTHERS, "corr", "corr_se", "sign", "reverse_rank", "certificate"]
+    return matches.filter(rank=1).sort("other_model").select(*shown, "token_share")
+
+
+def _tokens(vocab_tokens: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, list[str]]:
+    """The texts of the tokens that are promoted and suppressed most, the strongest first."""
+    found = vocab_tokens.join(texts, on="token_id").sort("direction", "rank").collect()
+    return {
+        str(direction): each["text"].to_list()
+        for (direction,), each in found.group_by("direction", maintain_order=True)
+    }
+
+
+def _neighbours(neighbours: pl.DataFrame) -> pl.DataFrame:
+    """The most and the least aligned vector of each relation."""
+    nearest_ones = neighbours.filter(rank=1).sort("relation", "side", descending=[False, True])
+    return nearest_ones.select("relation", *OTHERS, "cosine")
+
+
+def _heads(heads: pl.DataFrame) -> pl.DataFrame:
+    """The heads with which it composes most."""
+    comps = ["q_comp", "k_comp", "v_comp", "o_comp"]
+    strongest = pl.max_horizontal(comps)
+    shown = ["head_layer", "head", "bos_score", "bos_score_chance", *comps]
+    return heads.sort(strongest, descending=True).select(shown).head(SHOWN)
+
+
+def _contexts(examples: pl.DataFrame, texts: pl.LazyFrame) -> list[Context]:
+    """The first contexts of each side, token by token."""
+    chosen = examples.filter(pl.col("rank") <= SHOWN)
+    ids = chosen["tokens"].explode(empty_as_null=False).unique().implode()
+    known = dict(texts.filter(pl.col("token_id").is_in(ids)).collect().iter_rows())
+    found = [
+        Context(
+            row["side"],
+            row["rank"],
+            row["value"],
+            row["source"],
+            [
+                Token(known.get(token, ""), value)
+                for token, value in zip(row["tokens"], row["activations"], strict=True)
+            ],
+            row["before"],
+        )
+        for row in chosen.iter_rows(named=True)
+    ]
+    return sorted(found, key=lambda each: (SIDES.index(each.side), each.rank))
