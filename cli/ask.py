@@ -10,7 +10,7 @@ import typer
 from neurontab.errors import QueryError
 from neurontab.printable import printable
 
-from .options import RunFolder
+from .options import Force, RunFolder, refuse_existing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,8 +31,13 @@ class Format(StrEnum):
 
 
 def query(
-    sql: Annotated[str, typer.Argument(help="SQL over the run's tables, in Polars' dialect.")],
+    sql: Annotated[
+        str | None, typer.Argument(help="SQL over the run's tables, in Polars' dialect.")
+    ] = None,
     run: RunFolder = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="A file of SQL; - for standard input.")
+    ] = None,
     format: Annotated[
         Format | None, typer.Option("--format", help="A table, or what -o's suffix says.")
     ] = None,
@@ -40,12 +45,19 @@ def query(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Rows of a table that are shown; 0 is all.")
     ] = 40,
+    allow_files: Annotated[
+        bool, typer.Option("--allow-files", help="Let the SQL read other files, too.")
+    ] = False,
+    force: Force = False,
 ) -> None:
     """Ask a question in SQL over every table of a run."""
     import neurontab
 
     wanted = format or _by_suffix(output)
-    answer = neurontab.open(run).sql(sql)
+    if output is not None:
+        refuse_existing(output, force=force)
+    question = _question(sql, file)
+    answer = neurontab.open(run).sql(question, allow_files=allow_files)
     if wanted is Format.TABLE and output is None:
         from .render import print_frame
 
@@ -61,6 +73,18 @@ def query(
 
         content = encoded(answer, wanted)
         write_whole(output, lambda beside: beside.write_bytes(content))
+
+
+def _question(sql: str | None, file: Path | None) -> str:
+    """What is asked. Raises QueryError unless it is given once, and can be read."""
+    if (sql is None) == (file is None):
+        raise QueryError("Give the question once: as SQL, or as a file of SQL with -f.")
+    if file is None:
+        return str(sql)
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise QueryError(f"{file} cannot be read as SQL: {error}") from error
 
 
 def tables(

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from neurontab.errors import ConfigError
+from .options import need_extra
 
 
 def build(
@@ -70,7 +70,7 @@ def build(
         "device": device,
     }
     settings = resolve(config, preset, activations=activations, memory=memory, **given)
-    _need_extra()
+    need_extra("build", "A build", "torch", "transformer_lens", "tomli_w")
     from rich.console import Console
 
     from neurontab.building import build as build_run
@@ -119,15 +119,3 @@ def _terminated() -> Iterator[Event]:
         yield told
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _need_extra() -> None:
-    """Raises ConfigError when what a build needs is not installed."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("torch", "transformer_lens", "tomli_w") if not find_spec(name)]
-    if missing:
-        raise ConfigError(
-            f"A build needs {', '.join(missing)}, not installed here.\n"
-            "Install it with: pip install 'neurontab[build]'"
-        )

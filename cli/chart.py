@@ -8,7 +8,7 @@ import typer
 from neurontab.errors import ChartError
 from neurontab.printable import printable
 
-from .options import RunFolder
+from .options import Force, RunFolder, refuse_existing
 
 if TYPE_CHECKING:
     from neurontab.show.charts import Chart
@@ -27,6 +27,7 @@ def chart(
     every: Annotated[
         bool, typer.Option("--all", help="All charts, as PNG into the folder of -o.")
     ] = False,
+    force: Force = False,
 ) -> None:
     """Draw a chart, or all of them."""
     import neurontab
@@ -43,6 +44,8 @@ def chart(
         if left := sorted(CHARTS.keys() - paths.keys()):
             typer.echo(f"Without tables to draw from: {', '.join(left)}.", err=True)
     else:
+        if output is not None:
+            refuse_existing(output, force=force)
         paths = {str(name): output or opened.folder / "charts" / f"{name}.png"}
     for known, path in paths.items():
         if path.suffix.lower() not in SUFFIXES:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import RunFolder
+from .options import Force, RunFolder, need_extra, refuse_existing
 
 
 def label(
@@ -15,8 +15,10 @@ def label(
         Path, typer.Option("-o", "--output", help="File of labels: .parquet or .arrow.")
     ] = Path("labels.parquet"),
     run: RunFolder = None,
+    force: Force = False,
 ) -> None:
     """Label the text of a run, to build it again with --labels."""
+    need_extra("spacy", "Labelling", "numpy", "spacy")
     import neurontab
     from neurontab.files import write_whole
     from neurontab.labelling import label as label_text
@@ -24,6 +26,7 @@ def label(
 
     from .progress import shown_on
 
+    refuse_existing(output, force=force)
     opened = neurontab.open(run)
     with shown_on(sys.stderr) as progress:
         found = label_text(opened, load_pipeline(pipeline), progress)

@@ -8,7 +8,7 @@ import typer
 from neurontab.errors import ConfigError, QueryError
 from neurontab.printable import printable
 
-from .options import RunFolder
+from .options import Force, RunFolder, refuse_existing
 
 
 def show(
@@ -18,6 +18,7 @@ def show(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write a page: card.html.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Show everything that is known of one neuron."""
     import neurontab
@@ -33,6 +34,8 @@ def show(
         model, neuron = names[0], model
     if output is not None and output.suffix != ".html":
         raise ConfigError(f"{output} must end in .html.")
+    if output is not None:
+        refuse_existing(output, force=force)
     found = opened.card(model, neuron)
     if output is not None:
         from neurontab.files import write_text

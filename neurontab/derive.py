@@ -12,7 +12,7 @@ from neurontab.errors import QueryError, RunError, nearest
 from neurontab.lock import locked
 from neurontab.manifest import Derivation, Value, describe_tables
 from neurontab.run import Run
-from neurontab.tables import store
+from neurontab.tables import parquet, store
 from neurontab.tables.query import Query, check
 from neurontab.tables.schemas import MEASURED
 
@@ -48,7 +48,7 @@ def derive(
         derived[name] = query.table.conform(_computed(query, frames, thresholds.get(name, {})))
         frames[name] = derived[name].lazy()
     for name, query in queries.items():
-        store.write_part(into / "tables", query.table, store.FAMILY, derived[name], run_id=run_id)
+        parquet.write_part(into / "tables", query.table, store.FAMILY, derived[name], run_id=run_id)
     return definitions(queries, thresholds)
 
 

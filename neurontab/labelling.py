@@ -16,18 +16,15 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Token
 
-KEYS = ("sequence", "position", "token_id")
+Places = npt.NDArray[np.int64]
+
 TRUE = ("is_stop", "is_sentence_start")  # truth values; other labels are text
 
 
 def load_pipeline(name: str) -> "Language":
     """An installed spaCy pipeline. Raises ConfigError when there is none."""
-    try:
-        import spacy
-    except ImportError:
-        raise ConfigError(
-            "Labelling needs spaCy.\nInstall it: pip install 'neurontab[spacy]'"
-        ) from None
+    import spacy
+
     try:
         return spacy.load(name)
     except OSError:
@@ -42,59 +39,71 @@ def label(run: Run, pipeline: "Language", progress: Progress) -> pl.DataFrame:
     """One row per token of a run's text, with what the pipeline says of the word it is in.
 
     A token has the labels of the word that its first letter or sign is in. Columns are `pos`,
-    `dependency`, `entity`, one for each feature of morphology, such as `number`, and truth values;
-    only those that occur.
+    `dependency`, `entity`, one for each feature of morphology, such as `morph_number`, and truth
+    values; only those that occur.
     """
-    texts = dict(run.scan("vocabulary").select("token_id", "text").collect().iter_rows())
+    spelled = dict(run.scan("vocabulary").select("token_id", "bytes").collect().iter_rows())
     with pa.memory_map(str(run.folder / "corpus" / "tokens.arrow")) as file:
         column = pa.ipc.open_file(file).read_all().column("tokens").combine_chunks()
     sequences = column.flatten().to_numpy().reshape(-1, column.type.list_size)
     parts: list[pl.DataFrame] = []
     with progress.stage("labels", len(sequences), "sequences") as stage:
-        spelled = ([texts[token] for token in each] for each in sequences.tolist())
-        for number, (pieces, words) in enumerate(_parsed(pipeline, spelled)):
-            parts.append(_rows(number, sequences[number], pieces, words))
+        read = (_spelled([spelled[token] for token in each]) for each in sequences.tolist())
+        for number, (first, words) in enumerate(_parsed(pipeline, read)):
+            parts.append(_rows(number, sequences[number], first, words))
             stage.advance(1)
     found = pl.concat(parts, how="diagonal")
-    labels = [name for name in found.columns if name not in KEYS]
-    return found.with_columns(
-        pl.col(name).fill_null(value=False) for name in labels if name in TRUE
-    )
+    true = [name for name in TRUE if name in found.columns]
+    return found.with_columns(pl.col(true).fill_null(value=False))
+
+
+def _spelled(tokens: list[bytes]) -> tuple[str, Places]:
+    """The text of a sequence, and where the first letter or sign of each token is in it.
+
+    -1 for tokens without a text of their own, as special ones are.
+    """
+    text = b"".join(tokens).decode("utf-8", "surrogateescape")
+    begins = np.cumsum([0, *(len(c.encode("utf-8", "surrogateescape")) for c in text)])
+    blank = np.array([len(token) - len(token.lstrip()) for token in tokens])
+    lengths = np.array([len(token) for token in tokens])
+    byte = np.cumsum(lengths) - lengths + np.where(blank < lengths, blank, 0)
+    first = np.searchsorted(begins, byte, side="right") - 1
+    return "".join(map(_readable, text)), np.where(lengths > 0, first, -1)
+
+
+def _readable(letter: str) -> str:
+    """The sign for what is broken in the place of a byte that is no part of a letter."""
+    return "\N{REPLACEMENT CHARACTER}" if "\udc80" <= letter <= "\udcff" else letter
 
 
 def _parsed(
-    pipeline: "Language", spelled: Iterator[list[str]]
-) -> Iterator[tuple[list[str], "Doc"]]:
-    """The texts of a sequence's tokens, and the words in them all together."""
-    pairs = (("".join(pieces), pieces) for pieces in spelled)
-    for words, pieces in pipeline.pipe(pairs, as_tuples=True):
-        yield pieces, words
+    pipeline: "Language", read: Iterator[tuple[str, Places]]
+) -> Iterator[tuple[Places, "Doc"]]:
+    """The places of a sequence's tokens, and the words of its text."""
+    for words, first in pipeline.pipe(read, as_tuples=True):
+        yield first, words
 
 
-def _rows(
-    number: int, tokens: npt.NDArray[np.uint32], pieces: list[str], words: "Doc"
-) -> pl.DataFrame:
+def _rows(number: int, tokens: npt.NDArray[np.uint32], first: Places, words: "Doc") -> pl.DataFrame:
     """The labels of one sequence's tokens."""
-    ends = np.cumsum([len(piece) for piece in pieces])
-    blank = np.array([len(piece) - len(piece.lstrip()) for piece in pieces])
-    lengths = np.diff(ends, prepend=0)
-    first = ends - lengths + np.where(blank < lengths, blank, 0)
     begin = np.array([word.idx for word in words], dtype=np.int64)
     end = np.array([word.idx + len(word) for word in words], dtype=np.int64)
     word = np.searchsorted(begin, first, side="right") - 1
-    inside = (word >= 0) & (lengths > 0)
+    inside = (word >= 0) & (first >= 0)
     inside[inside] = first[inside] < end[word[inside]]
-    said = pl.from_dicts([_said(each) for each in words], infer_schema_length=None)
     position = np.flatnonzero(inside)
     keys = {"sequence": np.full(len(position), number), "position": position}
     rows = pl.DataFrame(keys | {"token_id": tokens[position]}).cast(pl.Int32)
+    if not len(position):
+        return rows
+    said = pl.from_dicts([_said(each) for each in words], infer_schema_length=None)
     return pl.concat([rows, said[word[position]]], how="horizontal")
 
 
 def _said(word: "Token") -> dict[str, str | bool]:
     """What the pipeline says of a word."""
     found = {"pos": word.pos_, "dependency": word.dep_, "entity": word.ent_type_}
-    found |= {name.lower(): value for name, value in word.morph.to_dict().items()}
+    found |= {f"morph_{name.lower()}": value for name, value in word.morph.to_dict().items()}
     start = bool(word.doc.has_annotation("SENT_START") and word.is_sent_start)
     said: dict[str, str | bool] = {name: value for name, value in found.items() if value}
     return said | {"is_stop": word.is_stop, "is_sentence_start": start}

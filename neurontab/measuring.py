@@ -94,7 +94,7 @@ def _surveyed(
     shown = f"activations {model.name}"
     passes.over(survey.corpus, name, parts, steps, shown=shown, progress=progress)
     if passes.processes.first:
-        _write(model, layers, survey, prepared.config, queries, writer, progress)
+        _write(model, layers, survey, prepared.config, queries, writer, passes, progress)
         _keep_done(model, layers, writer, passes)
     passes.processes.wait()
     passes.forget(name)
@@ -110,6 +110,7 @@ def _write(
     config: BuildConfig,
     queries: dict[str, Query],
     writer: Writer,
+    passes: Passes,
     progress: Progress,
 ) -> None:
     with progress.stage(f"tables {model.name}", 2, "parts") as stage:
@@ -120,7 +121,12 @@ def _write(
     with progress.stage(f"ablations {model.name}", config.ablations, "tokens") as stage:
         last = layers[-1].post
         mean = last.shift + last.shifted_mean
-        write_ablations(model, mean, survey.corpus, config, queries, writer, stage.advance)
+
+        def advance(tokens: float) -> None:
+            passes.refuse_if_stopped()
+            stage.advance(tokens)
+
+        write_ablations(model, mean, survey.corpus, config, queries, writer, advance)
 
 
 def _keep_done(

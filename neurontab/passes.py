@@ -13,6 +13,7 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.processes import ALONE, Processes
 from neurontab.progress import Progress
 
+STOPPED = "Stopped; what was measured is kept.\nRun it again to go on."
 NEXT = "next"  # in a state: the sequence to go on with
 
 
@@ -95,6 +96,12 @@ class Passes:
             assert state is not None
         restore(parts, state)
 
+    def refuse_if_stopped(self) -> None:
+        """Where there is no state to keep: raises StoppedError when told to stop."""
+        self.refuse_if_gone()
+        if self.stop():
+            raise StoppedError(STOPPED)
+
     def forget(self, name: str) -> None:
         """Removes what a process has kept of a pass whose sums are no longer needed."""
         self.own.forget(name)
@@ -144,7 +151,7 @@ class Passes:
         if stop or self.own.due():
             self._save(self.own, name, parts, following)
         if stop:
-            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
+            raise StoppedError(STOPPED)
 
     def _save(
         self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int

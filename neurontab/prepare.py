@@ -162,6 +162,8 @@ def _plan(
             kept=max(matching.k, matching.twins),
             types=int((tokens.token_counts(models[0].facts.d_vocab) > 0).sum()),
             features=len(features.names) + (len(labels.names) if labels else 0),
+            label_bytes=labels.pattern.nbytes if labels else 0,
+            ablations=min(config.ablations, tokens.n_counted),
             exported=config.activations,
             document_groups=len(DocumentGroups.of(tokens)),
             processes=processes.world,

@@ -72,7 +72,11 @@ class Run:
                 f"No table {name!r} in {self.folder}."
                 f"{nearest(name, known) or ' There are: ' + ', '.join(known) + '.'}"
             )
-        return self._declared.get(name) or store.declared(self.folder / "tables", name)
+        if name in self._declared:
+            return self._declared[name]
+        from neurontab.tables.parquet import declared
+
+        return declared(self.folder / "tables", name)
 
     def scan(self, name: str) -> pl.LazyFrame:
         """A table, lazily. Raises TableError when there is none of that name, or a part is gone."""
@@ -85,13 +89,13 @@ class Run:
         """The wide table: one row per neuron."""
         return self.scan("neurons")
 
-    def sql(self, text: str) -> pl.DataFrame:
-        """The answer to a question over all tables. Raises QueryError."""
+    def sql(self, text: str, *, allow_files: bool = False) -> pl.DataFrame:
+        """The answer to a question over all tables, and files where allowed. Raises QueryError."""
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
             name: partial(self.scan, name) for name in self.manifest.tables
         }
         with self.damage_named():
-            return ask(text, scans)
+            return ask(text, scans, allow_files=allow_files)
 
     def query(self, name: str, **thresholds: object) -> pl.LazyFrame:
         """A derived table with other thresholds, computed in memory; nothing is written.

@@ -62,6 +62,7 @@ def _estimated(name: str, description: str, unit: str) -> tuple[Column, Column]:
 COLUMNS = (
     Column("is_control", pl.Boolean, "Whether the neuron is a random other, not a candidate."),
     Column("n", pl.Int64, "Positions.", unit="tokens", check=at_least(0)),
+    Column("n_groups", pl.Int64, "Groups of documents that they are in.", check=at_least(0)),
     *(c for name, (_, about) in MEANS.items() for c in _estimated(name, about, "nats")),
     *(c for name, (_, about) in SHARES.items() for c in _estimated(name, about, "")),
     Column(
@@ -75,7 +76,8 @@ COLUMNS = (
         Column(
             name,
             pl.Float32,
-            f"Share of the random others of the model in which {of} is lower.",
+            f"Share of the random others of the model in which {of} is lower; null without any.",
+            nullable=True,
             check=between(0, 1),
         )
         for name, of in PERCENTILES.items()
@@ -97,11 +99,13 @@ def ablation_effects(ablations: pl.LazyFrame) -> pl.LazyFrame:
         .agg(
             pl.col("is_control").first(),
             pl.col("n").sum().alias("positions"),
+            n_groups=pl.len(),
             changed_share=pl.col("n_changed").sum() / pl.col("n").sum(),
             **found,
         )
         .rename({"positions": "n"})
-        .with_columns(**{name: _percentile(pl.col(of)) for name, of in PERCENTILES.items()})
+        .with_columns(**{f"{name}_up_to": _up_to(of) for name, of in PERCENTILES.items()})
+        .with_columns(**{name: _percentile(name, of) for name, of in PERCENTILES.items()})
         .select(*keys, *(pl.col(column.name).cast(column.dtype) for column in COLUMNS))
     )
 
@@ -116,8 +120,15 @@ def _ratio(part: pl.Expr, whole: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return pl.when(known).then(ratio), error
 
 
-def _percentile(value: pl.Expr) -> pl.Expr:
+def _up_to(value: str) -> pl.Expr:
+    """How many controls of a neuron's model come before it in order, itself and equals too."""
+    return pl.col("is_control").cast(pl.Int64).cum_sum().over("model", order_by=value)
+
+
+def _percentile(name: str, value: str) -> pl.Expr:
     """Share of the controls of a neuron's model that are lower."""
-    control = pl.col("is_control")
-    lower = control.cast(pl.Int64).cum_sum().over("model", order_by=value) - control.cast(pl.Int64)
-    return (lower / control.sum().over("model")).fill_nan(0.0)
+    control = pl.col("is_control").cast(pl.Int64)
+    equal = control.sum().over("model", value)
+    every = control.sum().over("model")
+    lower = pl.col(f"{name}_up_to").max().over("model", value) - equal
+    return pl.when(every > 0).then(lower / every)

@@ -54,7 +54,8 @@ def family_evidence(
     """One row per neuron and family.
 
     `syntax` is by rules on the text of the current token, and by labels of the text where there are
-    any; those whose column begins with `topic` are of `context`.
+    any; those whose column begins with `topic` are of `context`. What is true of the previous token
+    must explain more there than of the current one.
     """
     keys = [key.name for key in NEURON_KEY]
     kinds = token_features.select("feature", "kind").unique()
@@ -62,20 +63,29 @@ def family_evidence(
     own = pl.when(pl.col("by") == "label").then(
         pl.when(is_topic).then(pl.lit("topic")).otherwise(pl.lit("label"))
     )
+    here = explanations.filter(pl.col("offset") == "current").select(
+        *keys, "by", "feature", explained_here="explained_held_out"
+    )
     told = (
         explanations.filter(pl.col("explained") > pl.col("explained_chance").fill_null(0))
         .join(kinds, on="feature", how="left")
+        .join(here, on=[*keys, "by", "feature"], how="left")
         .with_columns(kind=pl.coalesce(own, "kind"))
     )
     current = pl.col("offset") == "current"
+    held_out = pl.col("explained_held_out")
     by_feature = {
         "alphabet": (current & (pl.col("kind") == "letter"), one_letter),
         "unigram": (current & (pl.col("kind") == "unigram"), one_word),
-        "previous_token": (pl.col("offset") == "previous", one_word),
+        "previous_token": (
+            (pl.col("offset") == "previous")
+            & (pl.col("kind") != "topic")
+            & (held_out > pl.col("explained_here").fill_null(0)),
+            one_word,
+        ),
         "syntax": (current & pl.col("kind").is_in(["rule", "label"]), one_word),
         "context": (current & (pl.col("kind") == "topic"), source_share),
     }
-    held_out = pl.col("explained_held_out")
     features = [
         told.filter(which, held_out > threshold)
         .sort(*keys, "explained_held_out", "feature", descending=[False] * 3 + [True, False])

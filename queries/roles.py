@@ -48,24 +48,30 @@ COLUMNS = (
         "role_by", pl.String, "Quantity that the role is read from; null if none.", nullable=True
     ),
     Column("role_value", pl.Float32, "Its value.", nullable=True),
-    Column("role_threshold", pl.Float32, "What it is above, in absolute value.", nullable=True),
+    Column(
+        "role_threshold",
+        pl.Float32,
+        "What it is above, in absolute value but for shares.",
+        nullable=True,
+    ),
     Column(
         "role_percentile",
         pl.Float32,
-        "Share of the layer's neurons in which it is at most as high, in absolute value.",
+        "Share of the layer's neurons of which it is known in which it is at most as high, in "
+        "absolute value but for shares.",
         nullable=True,
         check=between(0, 1),
     ),
     _is(
         "entropy",
-        "A candidate that changes the prediction's entropy, more by the scale of the final norm "
-        "than otherwise.",
+        "A candidate that changes the prediction's entropy as much as most random neurons do, and "
+        "whose effect on the loss goes through the final norm by more than half.",
         f"{STOLFO}, 3.2",
     ),
     _is(
         "frequency",
-        "A candidate that moves the prediction to or from the tokens' frequencies, more along log "
-        "frequency than otherwise.",
+        "A candidate that moves the prediction to or from the tokens' frequencies more than random "
+        "neurons do, and whose effect on the loss goes along log frequency by more than half.",
         f"{STOLFO}, 4",
     ),
     *role_candidates.COLUMNS,
@@ -105,13 +111,16 @@ def roles(
         float, "Standard errors by which these are above that, at least; our choice."
     ] = 2.0,
     entropy_percentile: Annotated[
-        float, "entropy_percentile of entropy, at least: more than half of the random others."
+        float, "entropy_percentile of entropy, at least: that of half of the random others."
     ] = 0.5,
     divergence_percentile: Annotated[
         float, "divergence_percentile of frequency, at least; our choice."
     ] = 0.95,
+    fewest_groups: Annotated[
+        int, "Groups of documents over which errors are known, at least; our choice."
+    ] = 10,
 ) -> pl.LazyFrame:
-    """One row per neuron from its cosines, lengths and scores."""
+    """One row per neuron from its cosines, scores and effects."""
     keys = [key.name for key in KEYS]
     layer = keys[:-1]
     ratio = pl.col("bos_score").abs() / pl.col("bos_score_chance")
@@ -141,7 +150,9 @@ def roles(
     beyond = {name: size[name] > least for name, least in thresholds.items()}
     kurt, skew, moved = beyond["vocab_kurt"], pl.col("vocab_skew"), beyond["bos_score"]
     surely = {
-        name: share - errors * pl.col(f"{name}_se") > mediated for name, share in shares.items()
+        name: (pl.col("n_groups") >= fewest_groups)
+        & (share - errors * pl.col(f"{name}_se") > mediated)
+        for name, share in shares.items()
     }
     is_candidate = {name: pl.col(f"is_{name}_candidate") for name in ("entropy", "frequency")}
     found = {

@@ -70,7 +70,8 @@ def planned(folder: Path) -> BuildConfig:
 
 def settings_of(folder: Path, text: Path) -> BuildConfig:
     """A build of two tiny models whose state is kept after every batch."""
-    models = [tiny.save(tiny.model(seed), folder / f"m{seed}") for seed in range(2)]
+    made = [tiny.with_candidate(tiny.model(seed)) for seed in range(2)]
+    models = [tiny.save(each, folder / f"m{seed}") for seed, each in enumerate(made)]
     return resolve(
         models=list(map(str, models)),
         corpus=[str(text)],

@@ -50,7 +50,7 @@ def test_a_derivation_broken_off_before_leaves_everything_as_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("neurontab.tables.store.write_part", break_off)
+        patch.setattr("neurontab.tables.parquet.write_part", break_off)
         with pytest.raises(KeyboardInterrupt):
             rederive(own, LOW)
     with pytest.raises(QueryError, match="has no threshold 'treshold'"):

@@ -117,7 +117,8 @@ def test_every_position_has_the_labels_of_its_row(
     read: Callable[..., TextLabels], corpus: Corpus, suffix: str
 ) -> None:
     labels, rows = read(suffix), labels_of(corpus)
-    kinds = labels.kind[rows["sequence"].to_torch(), rows["position"].to_torch()]
+    every = labels.kind(0, len(corpus.tokens))
+    kinds = every[rows["sequence"].to_torch(), rows["position"].to_torch()]
     true = labels.labels(kinds)
     names = labels.names.tolist()
     assert sorted(names) == sorted(
@@ -164,6 +165,14 @@ def test_labels_that_cannot_be_read_are_refused(
         read(topic=pl.col("position") / 2)
     with pytest.raises(CorpusError, match="column 'sequence' must hold whole numbers"):
         read(sequence=pl.col("sequence").cast(pl.Float64))
+    with pytest.raises(CorpusError, match="column 'topic' has no label"):
+        read(topic=pl.lit(None, pl.String))
+    with pytest.raises(CorpusError, match="column 'is_first' has no label"):
+        read(is_first=pl.lit(value=False))
+    with pytest.raises(CorpusError, match=r"column 'topic' has [\d,]+ different labels, more than"):
+        read(topic=pl.int_range(pl.len()).cast(pl.String))
+    with pytest.raises(CorpusError, match="holds numbers that are no place in a text"):
+        read(token_id=pl.lit(2**63, pl.UInt64))
     with pytest.raises(CorpusError, match="labels cannot be read"):
         read_labels([str(tmp_path / "none.parquet")], corpus)
     (tmp_path / "bad.arrow").write_bytes(b"no arrow")

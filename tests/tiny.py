@@ -124,6 +124,20 @@ def copied(made: Model, change: Callable[[Model], object]) -> Model:
     return copy
 
 
+def with_candidate(made: Model) -> Model:
+    """The same model with a neuron in the last layer that writes where nothing is read."""
+
+    def write(copy: Model) -> None:
+        width = copy.config.n_embd
+        unread = torch.zeros(width)
+        unread[:2] = torch.tensor([1.0, -1.0]) / 2**0.5
+        tokens = copy.transformer.wte.weight
+        tokens.sub_(torch.outer(tokens @ unread, unread))
+        mlps(copy)[-1].c_proj.weight[5] = 4 * unread
+
+    return copied(made, write)
+
+
 def lookup(made: Model) -> Model:
     """The same model without attention and positions: activations depend on the token alone."""
 

@@ -45,6 +45,20 @@ class Held:
     neurons: Int[Tensor, " held"]
     mean: Float[Tensor, " held"]  # of post, which they are held at
     w_out: Float[Tensor, "held d_model"]  # less what the norm subtracts
+    written: Float[Tensor, "held vocabulary"]  # what it adds to logits, but for the norm's scale
+
+    @classmethod
+    def of(
+        cls,
+        neurons: Int[Tensor, " held"],
+        mean: Float[Tensor, " neuron"],
+        w_out: Float[Tensor, "neuron d_model"],
+        readout: Readout,
+    ) -> "Held":
+        """Of some neurons of a layer, in float32."""
+        here = neurons.to(w_out.device)
+        read = w_out[here].float()
+        return cls(here, mean.to(w_out.device)[here].float(), read, read @ readout.unembed.T)
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,7 @@ class AblationSums(Accumulator):
 
 def ablate(
     model: LanguageModel,
+    readout: Readout,
     corpus: Corpus,
     held: Held,
     frequency: Frequency,
@@ -106,7 +121,6 @@ def ablate(
     context = corpus.tokens.shape[1]
     sequences = range(min(len(corpus.tokens), -(-SPREAD * positions // context)))
     chosen = _chosen(corpus, sequences, positions, seed)
-    readout = model.readout()
     at_once = max(1, AT_ONCE // len(readout.unembed))
     for batch in batches(corpus, batch_tokens, sequences):
         rows = chosen[batch.first_place :][: batch.tokens.numel()].nonzero()[:, 0]
@@ -138,6 +152,7 @@ class Before:
         self.read = self.centred @ readout.unembed.T  # logits, but for scale and offset
         logits = self.read / self.scale[:, None] + readout.offset
         self.prediction = Prediction.of(logits, following)
+        self.first = logits.argmax(dim=1)
         self.along = logits @ frequency.direction
         self.divergence = self.prediction.log_total - logits @ frequency.share
 
@@ -145,10 +160,8 @@ class Before:
         self, held: Held, post: Float[Tensor, "token held"]
     ) -> Float[Tensor, "held token quantity"]:
         """What changes as each neuron is held at its mean."""
-        w_out = held.w_out.float()
-        written = w_out @ self.readout.unembed.T
         found = [
-            self._change(written[n], w_out[n], held.mean[n].float() - post[:, n])
+            self._change(held.written[n], held.w_out[n], held.mean[n] - post[:, n])
             for n in range(len(held.neurons))
         ]
         return torch.stack(found)
@@ -179,7 +192,7 @@ class Before:
                 *(diverged, diverged.abs()),
                 *((fixed.loss - was.loss).abs(), (fixed.entropy - was.entropy).abs()),
                 *((frequent.loss - was.loss).abs(), (frequent.entropy - was.entropy).abs()),
-                (now.first != was.first).float(),
+                (logits.argmax(dim=1) != self.first).float(),
             ],
             dim=1,
         )

@@ -59,4 +59,4 @@ def _highest(vectors: int, dimensions: int, score: Callable[[Tensor], Tensor]) -
     found = highest.clamp_max(1 - 1e-12).atanh()
     scale = float(found.std()) / gumbel_r.std()
     middle = float(found.mean()) - scale * gumbel_r.mean()
-    return math.tanh(gumbel_r.ppf(CHANCE, middle, scale))
+    return math.tanh(gumbel_r.ppf(CHANCE, middle, scale) if scale > 0 else middle)

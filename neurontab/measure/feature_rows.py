@@ -78,12 +78,13 @@ def feature_support(survey: Survey) -> list[Keyed]:
     found: list[Keyed] = []
     for by, labels in survey.labels.items():
         every = len(labels.names)
+        kinds = survey.text_labels.pattern if survey.text_labels and by == "label" else tokens
         for offset, steps in OFFSETS.items():
-            there = shifted(torch.where(counted, survey.kinds(by, tokens), -1), steps)
+            there = shifted(torch.where(counted, kinds, -1), steps)
             present = counted & (there >= 0)
             document = torch.from_numpy(corpus.document)[present].long()
-            kind, place = there[present].unique(return_inverse=True)
-            true = labels.labels(kind)[:every]
+            kind, place = there[present].long().unique(return_inverse=True)
+            true = labels.true[:every, kind]
             counts = torch.bincount(place, minlength=len(kind))
             pairs = (document * len(kind) + place).unique()
             document, place = pairs // len(kind), pairs % len(kind)

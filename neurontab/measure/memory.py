@@ -35,6 +35,8 @@ class Needs:
     kept: int
     types: int
     features: int  # of tokens, and labels of the text, with sums of their own
+    label_bytes: int  # of which labels of the text each position has
+    ablations: int  # positions at which neurons of the last layer are ablated
     exported: int  # positions with all activations
     document_groups: int
     processes: int = 1  # each keeps states of its own on disk
@@ -104,6 +106,7 @@ def _base(models: Sequence[ModelFacts], needs: Needs) -> int:
     groups = groups_within(needs.types, _largest(models)) + 1
     return (
         PROCESS
+        + needs.label_bytes
         + 4 * (sum(sizes) + max(sizes))
         + 4 * needs.batch_tokens * needs.context * heads
         + 4 * _total(models) * groups

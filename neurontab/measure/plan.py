@@ -28,6 +28,7 @@ from neurontab.measure.stages import (
 from neurontab.measure.survey import groups_within
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
+ABLATED = 40  # neurons of a last layer; how many are candidates is not known before
 STATES = 2  # of a pass on disk at once: the next is whole before the last one goes
 
 
@@ -163,6 +164,7 @@ def _extent(
         draws=needs.draws,
         kept=needs.kept,
         run_flop=float(2 * tokens * sum(map(weights_of, models))),
+        ablated=float(ABLATED * needs.ablations * sum(facts.d_vocab for facts in models)),
         assigned=float(sum(one * two for one, two in combinations(neurons.values(), 2))),
     )
 

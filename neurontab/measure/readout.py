@@ -47,15 +47,12 @@ class Prediction:
     loss: Float[Tensor, " token"]
     entropy: Float[Tensor, " token"]
     log_total: Float[Tensor, " token"]  # log of the sum of exp(logit)
-    first: Int[Tensor, " token"]  # the token that is predicted
 
     @classmethod
     def of(cls, logits: Logits, following: Int[Tensor, " token"]) -> "Prediction":
         """Of the token that follows each."""
-        highest, first = logits.max(dim=1)
-        weight = (logits - highest[:, None]).exp()
-        total = weight.sum(dim=1)
-        log_total = highest + total.log()
-        mean = torch.linalg.vecdot(weight, logits) / total
-        found = logits.gather(1, following[:, None])[:, 0]
-        return cls(log_total - found, log_total - mean, log_total, first)
+        logs = logits.log_softmax(dim=1)
+        here = following[:, None]
+        found = logs.gather(1, here)[:, 0]
+        entropy = -torch.linalg.vecdot(logs.exp(), logs)
+        return cls(-found, entropy, logits.gather(1, here)[:, 0] - found)

@@ -21,6 +21,7 @@ class Extent:
     kept: int  # matches of a neuron and other model
     run_flop: float  # of all models over all tokens
     assigned: float  # pairs of neurons of different models
+    ablated: float  # logits that change as neurons of the last layers are held at their mean
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class Costs:
     statistics: float  # runs of a model: measuring it alone
     adding: float  # FLOP of a matrix product: one addition to a sketch
     listed: float  # FLOP of a matrix product: one listed pair at one token
+    ablated: float  # FLOP of a matrix product: one logit that changes
 
 
 COSTS = {
-    "cpu": Costs(1.8, 60.0, 10.0),  # tests/benchmarks/{stream,matching}.py
-    "cuda": Costs(4.4, 630.0, 61.0),  # of an H100, tests/benchmarks/medium_gpt2.py
+    "cpu": Costs(1.8, 60.0, 10.0, 600.0),  # tests/benchmarks/{stream,matching}.py
+    "cuda": Costs(4.4, 630.0, 61.0, 1_000.0),  # of an H100, medium_gpt2.py; ablated by arithmetic
 }
 
 
@@ -66,7 +68,11 @@ def total_seconds(stages: Stages) -> float:
 def alone(extent: Extent, speed: Speed) -> Stages:
     """Every model measured alone, in one pass."""
     seconds = speed.costs.statistics * extent.run_flop / speed.run
-    return {"activations": Stage(extent.run_flop, seconds)}
+    ablated = speed.costs.ablated * extent.ablated
+    return {
+        "activations": Stage(extent.run_flop, seconds),
+        "ablations": Stage(ablated, ablated / speed.product),
+    }
 
 
 def exactly(extent: Extent, passes: int, speed: Speed) -> Stages:

@@ -108,7 +108,7 @@ class Survey:
         """Of some sequences' positions, of which nothing else matters to what is true of them."""
         if by == "label":
             assert self.text_labels
-            return self.text_labels.kind[first : first + len(tokens)]
+            return self.text_labels.kind(first, first + len(tokens))
         return tokens
 
     def labelled(self, batch: Batch) -> dict[tuple[str, str], Labelled]:

@@ -8,7 +8,6 @@ values is one label.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from torch import Tensor
 from neurontab.errors import CorpusError
 from neurontab.measure.corpus import Corpus
 
+MOST = 1_000  # labels of a column
 PLACE = ("sequence", "position", "token_id")
 Ids = npt.NDArray[np.int64]
 
@@ -44,17 +44,18 @@ class TextLabels:
         """How many kinds of position there may be."""
         return self.true.shape[1] ** 2
 
-    @cached_property
-    def kind(self) -> Int[Tensor, "sequence position"]:
-        """Of every position."""
-        return self.pattern * self.true.shape[1] + self.pattern.roll(-1, dims=0)
+    def kind(self, first: int, last: int) -> Int[Tensor, "sequence position"]:
+        """Of the positions of some sequences."""
+        own = self.pattern[first:last].long()
+        following = torch.arange(first + 1, last + 1) % len(self.pattern)
+        return own * self.true.shape[1] + self.pattern[following].long()
 
     @property
     def digest(self) -> str:
         """Identifies them."""
         found = hashlib.sha256("\n".join(map(str, self.names)).encode())
         for each in (self.true, self.pattern):
-            found.update(each.numpy().tobytes())
+            found.update(np.ascontiguousarray(each.numpy()).data)
         return found.hexdigest()
 
     def labels(self, kinds: Int[Tensor, " segment"]) -> Bool[Tensor, "label segment"]:
@@ -68,17 +69,19 @@ def read_labels(files: Sequence[str], corpus: Corpus) -> TextLabels | None:
 
     Raises CorpusError where a file cannot be read or does not line up with the text.
     """
-    columns: dict[str, Ids] = {}
     names: dict[str, list[str]] = {}
+    pattern = np.zeros(corpus.tokens.size, np.int32)
+    codes: list[Ids] = []  # of each column, by pattern
     for file in files:
         table, place = _read(Path(file), corpus)
         for column in table.column_names:
             if column in names:
                 raise CorpusError(f"{file}: column {column!r} is in another file of labels, too.")
             names[column], code = _codes(column, table.column(column), file)
-            columns[column] = np.zeros(corpus.tokens.size, np.int64)
-            columns[column][place] = code
-    return _patterns(columns, names, corpus) if columns else None
+            everywhere = np.zeros(len(pattern), np.int32)
+            everywhere[place] = code
+            pattern, codes = _with_column(pattern, codes, everywhere)
+    return _labels(names, codes, pattern.reshape(corpus.tokens.shape)) if files else None
 
 
 def _read(file: Path, corpus: Corpus) -> tuple[pa.Table, Ids]:
@@ -106,6 +109,8 @@ def _read(file: Path, corpus: Corpus) -> tuple[pa.Table, Ids]:
 def _whole_numbers(column: pa.ChunkedArray, name: str, file: Path) -> Ids:
     if not pa.types.is_integer(column.type) or column.null_count:
         raise CorpusError(f"{file}: column {name!r} must hold whole numbers, and no null.")
+    if pa.types.is_uint64(column.type) and pc.max(column).as_py() > np.iinfo(np.int64).max:
+        raise CorpusError(f"{file}: column {name!r} holds numbers that are no place in a text.")
     return np.asarray(column.cast(pa.int64()).to_numpy())
 
 
@@ -139,7 +144,9 @@ def _lined_up(sequence: Ids, position: Ids, token: Ids, corpus: Corpus, file: Pa
 def _codes(name: str, column: pa.ChunkedArray, file: str) -> tuple[list[str], Ids]:
     """The labels of a column, and for every row the number of its own, from 1; 0 for none."""
     if pa.types.is_boolean(column.type):
-        return [f"{name}=true"], np.array(pc.fill_null(column, False).to_numpy(), np.int64)
+        is_true = np.array(pc.fill_null(column, False).to_numpy(), np.int64)
+        _refuse_none(name, int(is_true.any()), file)
+        return [f"{name}=true"], is_true
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not (
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
@@ -150,10 +157,22 @@ def _codes(name: str, column: pa.ChunkedArray, file: str) -> tuple[list[str], Id
         )
     column = pa.chunked_array([_plain(chunk) for chunk in column.chunks], pa.large_string())
     values = np.sort(np.asarray(pc.drop_null(pc.unique(column)).to_pylist(), dtype=object))
+    _refuse_none(name, len(values), file)
     code = pc.index_in(column, pa.array(values, pa.large_string()))
     return [f"{name}={value}" for value in values], 1 + np.asarray(
         pc.fill_null(code, -1).to_numpy(), np.int64
     )
+
+
+def _refuse_none(name: str, labels: int, file: str) -> None:
+    """Raises CorpusError for a column of no label, or of so many that they are no classes."""
+    if not labels:
+        raise CorpusError(f"{file}: column {name!r} has no label.\nLeave it out, or fill it.")
+    if labels > MOST:
+        raise CorpusError(
+            f"{file}: column {name!r} has {labels:,} different labels, more than {MOST:,}.\n"
+            "Labels are classes: name fewer of them."
+        )
 
 
 def _plain(text: pa.Array) -> pa.LargeStringArray:
@@ -165,21 +184,25 @@ def _plain(text: pa.Array) -> pa.LargeStringArray:
     return pa.DictionaryArray.from_arrays(indices, values).dictionary_decode()
 
 
-def _patterns(columns: dict[str, Ids], names: dict[str, list[str]], corpus: Corpus) -> TextLabels:
-    """Every combination of labels that there is gets a number."""
-    pattern = np.zeros(corpus.tokens.size, np.int64)
-    for column, code in columns.items():
-        pattern = np.unique(pattern * (len(names[column]) + 1) + code, return_inverse=True)[1]
-    first = np.unique(pattern, return_index=True)[1]
+def _with_column(
+    pattern: npt.NDArray[np.int32], codes: list[Ids], column: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.int32], list[Ids]]:
+    """Every combination of the patterns so far and the labels of a column gets a number."""
+    labels = int(column.max()) + 1
+    found, number = np.unique(pattern * np.int64(labels) + column, return_inverse=True)
+    return number.astype(np.int32), [*(code[found // labels] for code in codes), found % labels]
+
+
+def _labels(
+    names: dict[str, list[str]], codes: list[Ids], pattern: npt.NDArray[np.int32]
+) -> TextLabels:
     true = [
-        columns[column][first] == number + 1
-        for column, labels in names.items()
+        code == number + 1
+        for code, labels in zip(codes, names.values(), strict=True)
         for number in range(len(labels))
     ]
-    true.append(np.ones(len(first), bool))
+    true.append(np.ones(len(codes[0]), bool))
     every = [label for labels in names.values() for label in labels]
     return TextLabels(
-        np.array(every, dtype=object),
-        torch.from_numpy(np.stack(true)),
-        torch.from_numpy(pattern.reshape(corpus.tokens.shape)),
+        np.array(every, dtype=object), torch.from_numpy(np.stack(true)), torch.from_numpy(pattern)
     )

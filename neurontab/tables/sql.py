@@ -1,4 +1,4 @@
-"""SQL over the tables of a run, and nothing else: a question reads no other file."""
+"""SQL over the tables of a run; a question reads no other file unless that is allowed."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -16,15 +16,18 @@ _READS_FILES = re.compile(
 _CHANGES = re.compile(r"\s*(drop|create|delete|truncate|insert|update|alter)\b", re.IGNORECASE)
 
 
-def ask(text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]]) -> pl.DataFrame:
+def ask(
+    text: str, tables: Mapping[str, Callable[[], pl.LazyFrame]], *, allow_files: bool = False
+) -> pl.DataFrame:
     """The answer to a SQL question in Polars' dialect.
 
     Raises QueryError that names the nearest table or column, or where the SQL breaks.
     """
-    if found := _READS_FILES.search(text):
+    found = _READS_FILES.search(text)
+    if found and not allow_files:
         raise QueryError(
             f"{found[0]} reads files; a question reads the run's tables only: "
-            f"{', '.join(sorted(tables))}."
+            f"{', '.join(sorted(tables))}.\nAllow it with --allow-files."
         )
     if found := _CHANGES.match(text):
         raise QueryError(f"{found[1].upper()} would change tables; a question only reads them.")

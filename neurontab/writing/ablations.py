@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from neurontab.writing.weights import vocabulary_of
 from neurontab.writing.writer import Writer
 
 FEWEST = 20  # random others that candidates are held against; at least as many as there are
+MOST = 50  # candidates of a kind that are ablated, the most extreme ones
 
 
 def write_ablations(
@@ -32,7 +34,8 @@ def write_ablations(
 ) -> None:
     """Table `ablations`, of the candidates of a model's last layer and of as many random others.
 
-    `mean` is what neurons of that layer are held at. Without candidates there are no rows.
+    `mean` is what neurons of that layer are held at. Of very many candidates the most extreme are
+    taken; without any there are no rows.
     """
     layer = model.facts.n_layers - 1
     candidates = _candidates(model.name, queries, writer)
@@ -43,12 +46,13 @@ def write_ablations(
     if not len(candidates) or not config.ablations:
         writer.write_frame(ABLATIONS, model.name, pl.DataFrame(schema=ABLATIONS.schema))
         return
-    vocabulary = vocabulary_of(model, corpus)
+    vocabulary, readout = vocabulary_of(model, corpus), model.readout()
     counts = torch.from_numpy(corpus.token_counts(model.facts.d_vocab))
     sums = ablate(
         model,
+        readout,
         corpus,
-        Held(neurons, mean[neurons], model.weights(layer).w_out[neurons]),
+        Held.of(neurons, mean, model.weights(layer).w_out, readout),
         Frequency.of(vocabulary.ids, vocabulary.frequency, counts, model.device),
         positions=config.ablations,
         seed=config.seed,
@@ -67,12 +71,19 @@ def write_ablations(
     writer.write(ABLATIONS, model.name, ({"model": model.name, "layer": layer}, columns))
 
 
-def _candidates(model: str, queries: dict[str, Query], writer: Writer) -> np.ndarray:
+def _candidates(model: str, queries: dict[str, Query], writer: Writer) -> npt.NDArray[np.int64]:
     """The neurons of the last layer that may have a role to be shown by ablating them."""
     frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
     frames["weight_shape"] = queries["weight_shape"](frames)
-    found = queries["role_candidates"](frames).filter(
-        pl.col("model") == model,
-        pl.col("is_entropy_candidate") | pl.col("is_frequency_candidate"),
-    )
-    return found.select("neuron").collect()["neuron"].sort().to_numpy().astype(np.int64)
+    keys = ["model", "layer", "neuron"]
+    known = queries["role_candidates"](frames).join(frames["vocab_effect"], on=keys)
+    here = known.filter(pl.col("model") == model)
+    found = [
+        here.filter(candidate).sort(pl.col(strength).abs(), descending=True).head(MOST)
+        for candidate, strength in (
+            ("is_entropy_candidate", "null_fraction"),
+            ("is_frequency_candidate", "frequency_cos"),
+        )
+    ]
+    neurons = pl.concat(found).select(pl.col("neuron").unique().sort()).collect()["neuron"]
+    return neurons.to_numpy().astype(np.int64)

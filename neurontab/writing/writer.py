@@ -11,7 +11,7 @@ import polars as pl
 from neurontab.errors import FileError
 from neurontab.files import sha256_of
 from neurontab.measure.columns import Columns
-from neurontab.tables import store
+from neurontab.tables import parquet, store
 from neurontab.tables.frames import frame
 from neurontab.tables.table import Table
 
@@ -44,7 +44,7 @@ class Writer:
                 f"{free / 2**20:,.0f} MiB are free at {self.folder}.\n"
                 "Make room, then run it again to go on."
             )
-        store.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
+        parquet.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
 
     def digests(self, model: str) -> dict[str, str]:
         """sha256 of every file about one model alone, by its path in the run."""

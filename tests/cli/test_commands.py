@@ -110,7 +110,7 @@ def test_bytes_and_line_ends_fit_into_text(family: Run, form: str) -> None:
         (["chart", "correlations", "-o", "x.gif"], 1, "must end in one of"),
         (["derive", "--set", "universality.treshold=1"], 1, "Did you mean 'threshold'"),
         (["query", SQL, "--format", "xml"], 2, "Invalid value for '--format'"),
-        (["query"], 2, "Missing argument"),
+        (["query"], 1, "Give the question once"),
         (["qery", SQL], 2, "No such command"),
     ],
 )

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import tiny
 import torch
@@ -42,13 +41,14 @@ class Known:
         post, stream = self.model.end(TOKENS)
         self.last = self.model.facts.n_layers - 1
         self.mean = post.double().mean(dim=0)
+        readout = self.model.readout()
         w_out = self.model.weights(self.last).w_out
-        self.held = Held(NEURONS, self.mean[NEURONS], w_out[NEURONS])
+        self.held = Held.of(NEURONS, self.mean, w_out, readout)
         often = (COUNTS[IDS] + 1).double().log()
         often = often - often.mean()
         self.frequency = Frequency.of(IDS, often / often.norm(), COUNTS, CPU)
         self.following = TOKENS.ravel()[ROWS + 1]
-        before = Before(self.model.readout(), self.frequency, stream[ROWS], self.following)
+        before = Before(readout, self.frequency, stream[ROWS], self.following)
         found = before.changes(self.held, post[ROWS][:, NEURONS])
         self.found = dict(zip(QUANTITIES, found.double().unbind(dim=2), strict=True))
 
@@ -147,4 +147,5 @@ def test_a_prediction_is_that_of_its_logits() -> None:
     assert found.loss.numpy() == pytest.approx(loss.numpy(), rel=1e-5, abs=1e-5)
     entropy = -(logs.exp() * logs).sum(dim=1)
     assert found.entropy.numpy() == pytest.approx(entropy.numpy(), abs=1e-4)
-    assert found.first.tolist() == np.argmax(logits.numpy(), axis=1).tolist()
+    total = logits.double().logsumexp(dim=1)
+    assert found.log_total.numpy() == pytest.approx(total.numpy(), rel=1e-6)

@@ -43,6 +43,8 @@ NEEDS = Needs(
     kept=10,
     types=4_000,
     features=330,
+    label_bytes=0,
+    ablations=4_096,
     exported=2_048,
     document_groups=50,
 )

@@ -87,5 +87,14 @@ def test_a_neuron_stands_among_the_random_others() -> None:
     assert found["entropy_percentile"].to_list() == pytest.approx(expected)
 
 
+def test_equals_are_not_lower_and_without_others_nothing_is_known() -> None:
+    control = np.array([True, True, False, True, False])
+    equal = np.ones((5, 1))
+    found = effects(sums(np.array([10]), control, entropy_abs=equal))
+    assert found["entropy_percentile"].to_list() == [0.0] * 5
+    alone = effects(sums(np.array([10]), np.array([False]), entropy_abs=np.ones((1, 1))))
+    assert alone["entropy_percentile"].to_list() == [None]
+
+
 def test_without_ablations_nothing_is_known() -> None:
     assert effects(sums(np.array([], dtype=int), np.array([False]))).is_empty()

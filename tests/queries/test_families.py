@@ -104,11 +104,17 @@ def test_labels_of_the_text_tell_syntax_and_topics(drawn: Drawn) -> None:
         a     0     5      label current  topic=sea 0.5       0.35               0.1
         a     0     7      label current  topic=sea 0.3       0.25               0.1
         a     0     6      label next     pos=NOUN  0.9       0.9                0.1
+        a     0     2      label previous topic=sea 0.9       0.8                0.1
+        a     0     2      label current  topic=sea 0.8       0.7                0.1
+        a     0     3      label current  ent=ORG   0.8       0.78               0.1
+        a     0     3      label previous ent=ORG   0.7       0.58               0.1
     """
     found = told(drawn, explanations=labelled).select("neuron", "family", "measure", "feature")
     assert found.filter(~pl.col("family").is_in(["bos", "position"])).rows() == [
         (0, "syntax", "explained_held_out", "pos=NOUN"),
         (1, "previous_token", "explained_held_out", "pos=DET"),
+        (2, "context", "explained_held_out", "topic=sea"),  # as true of the token before
+        (3, "syntax", "explained_held_out", "ent=ORG"),  # words of a name are neighbours
         (5, "context", "explained_held_out", "topic=sea"),
         (7, "context", "source_eta2", "novels"),  # which says more of it
     ]

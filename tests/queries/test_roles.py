@@ -63,10 +63,11 @@ CANDIDATES = """
 MEASURED_OF_ABLATED = (
     *("model", "layer", "neuron", "norm_share", "norm_share_se"),
     *("frequency_share", "frequency_share_se", "entropy_percentile", "divergence_percentile"),
+    "n_groups",
 )
 ABLATED = f"""
     {" ".join(MEASURED_OF_ABLATED)}
-    a 1 0 -3 0.1 0.1 0.1 1 1
+    a 1 0 -3 0.1 0.1 0.1 1 1 20
 """
 HEADS = """
     model layer neuron head_layer head bos_score bos_score_chance
@@ -168,13 +169,20 @@ def test_before_the_last_layer_nothing_is_a_candidate(drawn: Drawn) -> None:
 @pytest.mark.parametrize(
     ("ablated", "expected"),
     [
-        ("0.9 0.1 0.2 0.1 0.5 0.1", ("entropy", "frequency_candidate")),
-        ("0.9 0.1 0.2 0.1 0.4 0.1", ("entropy_candidate", "frequency_candidate")),  # as others do
-        ("0.9 0.3 0.2 0.1 1 1", ("entropy_candidate", "frequency_candidate")),  # not surely
-        ("0.4 0.0 0.4 0.0 1 1", ("entropy_candidate", "frequency_candidate")),
-        ("0.1 0.1 0.8 0.1 1 0.95", ("entropy_candidate", "frequency")),
-        ("0.1 0.1 0.8 0.1 1 0.9", ("entropy_candidate", "frequency_candidate")),
-        ("- - - - 1 1", ("entropy_candidate", "frequency_candidate")),  # nothing changed at all
+        ("0.9 0.1 0.2 0.1 0.5 0.1 10", ("entropy", "frequency_candidate")),
+        (
+            "0.9 0.1 0.2 0.1 0.4 0.1 10",
+            ("entropy_candidate", "frequency_candidate"),
+        ),  # as others do
+        ("0.9 0.3 0.2 0.1 1 1 10", ("entropy_candidate", "frequency_candidate")),  # not surely
+        ("0.4 0.0 0.4 0.0 1 1 10", ("entropy_candidate", "frequency_candidate")),
+        ("0.1 0.1 0.8 0.1 1 0.95 10", ("entropy_candidate", "frequency")),
+        ("0.1 0.1 0.8 0.1 1 0.9 10", ("entropy_candidate", "frequency_candidate")),
+        (
+            "0.9 0.1 0.8 0.1 1 1 9",
+            ("entropy_candidate", "frequency_candidate"),
+        ),  # too few documents
+        ("- - - - 1 1 10", ("entropy_candidate", "frequency_candidate")),  # nothing changed at all
     ],
 )
 def test_a_candidate_has_its_role_when_ablating_it_shows_so(

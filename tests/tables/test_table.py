@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from neurontab.errors import TableError
-from neurontab.tables import store
+from neurontab.tables import parquet, store
 from neurontab.tables.frames import frame
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.table import Column, Table, at_least, between, one_of
@@ -69,7 +69,7 @@ def test_values_that_cannot_be_are_said_with_an_example() -> None:
 
 
 def test_a_part_explains_itself_and_reads_the_same_everywhere(tmp_path: Path) -> None:
-    path = store.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
+    path = parquet.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
     schema = pq.read_schema(path)
     assert schema.field("corr").metadata == {
         b"description": b"Correlation.",
@@ -84,10 +84,10 @@ def test_a_part_explains_itself_and_reads_the_same_everywhere(tmp_path: Path) ->
 
 
 def test_a_refused_frame_leaves_the_old_part(tmp_path: Path) -> None:
-    path = store.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
+    path = parquet.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
     before = path.read_bytes()
     with pytest.raises(TableError):
-        store.write_part(tmp_path, TABLE, "b", GOOD.drop("n"), run_id="r2")
+        parquet.write_part(tmp_path, TABLE, "b", GOOD.drop("n"), run_id="r2")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["b.parquet"]
 

@@ -1,0 +1,97 @@
+"""The files of tables, each written whole or not at all.
+
+A part explains itself: description, unit and source of every column stand in the Arrow field
+metadata, schema version and run in the file's metadata under `neurontab`.
+"""
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from neurontab.errors import TableError
+from neurontab.files import write_whole
+from neurontab.tables.store import SCHEMA_VERSION, parts
+from neurontab.tables.table import Column, Table
+
+KEY = b"key"  # marks the fields of a table's key
+
+
+def write_part(folder: Path, table: Table, part: str, frame: pl.DataFrame, *, run_id: str) -> Path:
+    """Writes one part of a table, checked against its declaration and sorted by key."""
+    path = folder / table.name / f"{part}.parquet"
+    arrow = with_metadata(table.conform(frame).to_arrow(), table, run_id)
+    write_whole(path, lambda beside: pq.write_table(arrow, beside, compression="zstd"))
+    return path
+
+
+def with_metadata(arrow: pa.Table, table: Table, run_id: str) -> pa.Table:
+    """The same data under a schema that carries the declaration and plain Arrow types."""
+    about = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "table": table.name}
+    schema = pa.schema(
+        [_field(arrow.schema.field(c.name), c, key=c in table.keys) for c in table.columns],
+        metadata={"neurontab": json.dumps(about), "description": table.description},
+    )
+    return arrow.cast(schema)
+
+
+def declared(folder: Path, name: str) -> Table:
+    """The declaration of a table that somebody wrote, from the metadata of its first file.
+
+    Raises TableError when there is none, or the file is damaged.
+    """
+    path = next(iter(parts(folder, name)), None)
+    if path is None:
+        raise TableError(f"No table {name!r} in {folder}.")
+    try:
+        schema = pq.read_schema(path)
+        types = pl.read_parquet_schema(path)
+        description = schema.metadata[b"description"].decode()
+    except (OSError, pa.ArrowException, pl.exceptions.PolarsError, KeyError, TypeError) as error:
+        raise TableError(f"{path} is damaged, or not written by neurontab: {error}") from error
+    columns = {field.name: _column(field, types[field.name]) for field in schema}
+    keys = [field.name for field in schema if (field.metadata or {}).get(KEY)]
+    return Table(
+        name,
+        description,
+        tuple(columns[key] for key in keys),
+        tuple(column for each, column in columns.items() if each not in keys),
+    )
+
+
+def _column(field: pa.Field, dtype: pl.DataType) -> Column:
+    about = {name.decode(): text.decode() for name, text in (field.metadata or {}).items()}
+    return Column(
+        field.name,
+        dtype,
+        about.get("description", ""),
+        about.get("source", ""),
+        about.get("unit", ""),
+        nullable=field.nullable,
+    )
+
+
+def _field(field: pa.Field, column: Column, *, key: bool) -> pa.Field:
+    about = {
+        "description": column.description,
+        "unit": column.unit,
+        "source": column.source,
+        KEY.decode(): "yes" if key else "",
+    }
+    return pa.field(
+        field.name,
+        _PLAIN.get(field.type, field.type),
+        nullable=column.nullable,
+        metadata={key: value for key, value in about.items() if value},
+    )
+
+
+# Readers other than Polars are happiest without 64-bit offsets and views.
+_PLAIN = {
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}
