@@ -27,6 +27,10 @@ def chart(
     every: Annotated[
         bool, typer.Option("--all", help="All charts, as PNG into the folder of -o.")
     ] = False,
+    ppi: Annotated[int, typer.Option("--ppi", min=20, help="Pixels an inch of a PNG.")] = 200,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="HTML that needs no network: 0.9 MB a chart.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Draw a chart, or all of them."""
@@ -35,7 +39,7 @@ def chart(
 
     if name is None and not every:
         for known in CHARTS:
-            typer.echo(f"{known:<18} {title_of(known)}")
+            typer.echo(f"{known:<26} {title_of(known)}")
         return
     opened = neurontab.open(run)
     if every:
@@ -50,26 +54,26 @@ def chart(
     for known, path in paths.items():
         if path.suffix.lower() not in SUFFIXES:
             raise ChartError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
-        save(opened.chart(known), path)
+        save(opened.chart(known), path, ppi=ppi, inline=inline)
         typer.echo(printable(str(path)))
 
 
-def save(drawn: "Chart", path: Path) -> None:
+def save(drawn: "Chart", path: Path, *, ppi: int, inline: bool) -> None:
     """Writes a chart, whole, in the format of its suffix."""
     from neurontab.files import write_text, write_whole
 
     kind = path.suffix.lower().removeprefix(".")
     if kind == "html":
-        write_text(path, _page(drawn))
+        write_text(path, _page(drawn, inline=inline))
         return
-    options: dict[str, Any] = {"format": kind} | ({"ppi": 200} if kind == "png" else {})
+    options: dict[str, Any] = {"format": kind} | ({"ppi": ppi} if kind == "png" else {})
     write_whole(path, lambda beside: drawn.save(str(beside), **options))
 
 
-def _page(drawn: "Chart") -> str:
+def _page(drawn: "Chart", *, inline: bool) -> str:
     """The chart as a page in which no text of the run can end the script that holds it."""
-    lines = drawn.to_html().splitlines()
-    spec = "var spec = "
+    lines = drawn.to_html(inline=inline).splitlines()
+    spec = ("var spec = ", "const spec = ")
     return "\n".join(
         line.replace("<", r"\u003c") if line.strip().startswith(spec) else line for line in lines
     )

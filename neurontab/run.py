@@ -113,7 +113,7 @@ class Run:
         from neurontab.show.charts import draw
 
         with self.damage_named():
-            return draw(name, self.scan, self.manifest.run_id)
+            return draw(name, self.scan, self.manifest.tables, self.manifest.run_id)
 
     def card(self, model: str, neuron: str) -> "Card":
         """Everything that is known of a neuron, such as `11.3030`. Raises QueryError."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from neurontab.run import Run
+from neurontab.show.charts import CHARTS
 
 ROOT = Path(__file__).parent.parent
 BLOCKS = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "method.md").read_text("utf-8"), re.S)
@@ -15,6 +16,13 @@ COMMANDS = [
     for line in (ROOT / "README.md").read_text("utf-8").splitlines()
     if line.startswith("neurontab query ")
 ]
+
+
+def test_the_gallery_shows_every_chart() -> None:
+    shown = re.findall(r"\(gallery/(\w+)\.png\)", (ROOT / "docs" / "gallery.md").read_text("utf-8"))
+    assert shown == list(CHARTS)
+    pictures = {path.stem for path in (ROOT / "docs" / "gallery").iterdir()}
+    assert pictures == set(CHARTS)
 
 
 def test_there_is_something_to_run() -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,27 @@ def test_what_the_system_refuses_is_one_message(family: Run) -> None:
     assert done.exit_code == 1
     assert done.stderr.startswith("FileError: rrr")
     assert done.stderr.strip().endswith("File name too long.")
+
+
+def test_a_question_is_read_from_a_file_or_standard_input(family: Run, tmp_path: Path) -> None:
+    (tmp_path / "question.sql").write_text(SQL)
+    expected = call("query", SQL, "-r", family.folder).stdout
+    told = call("query", "-f", tmp_path / "question.sql", "-r", family.folder)
+    assert told.stdout == expected
+    piped = CliRunner().invoke(app, ["query", "-f", "-", "-r", str(family.folder)], input=SQL)
+    assert piped.stdout == expected
+    for words in ((SQL, "-f", tmp_path / "question.sql"), ("-f", tmp_path / "none.sql")):
+        assert call("query", *words, "-r", family.folder).exit_code == 1
+
+
+def test_other_files_are_read_when_that_is_allowed(family: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("layer,name\n0,first\n")
+    sql = f"SELECT name FROM read_csv('{tmp_path / 'mine.csv'}')"
+    refused = call("query", sql, "-r", family.folder)
+    assert refused.exit_code == 1
+    assert "Allow it with --allow-files" in refused.stderr
+    allowed = call("query", sql, "-r", family.folder, "--allow-files")
+    assert allowed.stdout.split() == ["name", "first"]
 
 
 def test_a_long_answer_says_how_much_it_hides(family: Run) -> None:
@@ -154,7 +176,7 @@ def test_charts_are_listed_and_drawn(family: Run, tmp_path: Path) -> None:
     assert "correlations" in call("chart").stdout
     done = call("chart", "--all", "-r", family.folder, "-o", tmp_path / "charts")
     written = [Path(line) for line in done.stdout.splitlines()]
-    assert len(written) == 3
+    assert len(written) >= 25
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
@@ -164,7 +186,9 @@ def test_one_model_alone_has_the_charts_that_need_no_other(built: Built, text: P
     assert done.exit_code == 0
     assert "match_layers" in done.stderr
     assert "match_layers" not in done.stdout
-    assert len(done.stdout.splitlines()) == 2
+    assert len(done.stdout.splitlines()) >= 12
+    refused = call("chart", "match_layers", "-r", run.folder)
+    assert "needs matches, which this run has not" in refused.stderr
 
 
 def test_a_page_cannot_be_left_by_text_of_the_run(own: Run, tmp_path: Path) -> None:
@@ -180,6 +204,15 @@ def test_a_page_cannot_be_left_by_text_of_the_run(own: Run, tmp_path: Path) -> N
     assert "alert(1)" in page
     assert "<script>alert" not in page
     assert page.count("</script>") == 4
+    again = call("chart", "excess_by_layer", "-r", own.folder, "-o", tmp_path / "x.html")
+    assert again.exit_code == 1
+    assert "x.html exists.\nName another with -o, or replace it with --force." in again.stderr
+    words = ("chart", "excess_by_layer", "-r", own.folder, "-o", tmp_path / "x.html")
+    assert call(*words, "--force", "--inline").exit_code == 0
+    inline = (tmp_path / "x.html").read_text("utf-8")
+    assert "alert(1)" in inline
+    assert "<script>alert" not in inline
+    assert not re.search(r"<(script|link)[^>]+(src|href)=", inline)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Charts of what neurons respond to and do."""
+
+import altair as alt
+import polars as pl
+
+from neurontab.show.charts.style import (
+    COLOURS,
+    HEIGHT,
+    LEVEL,
+    SMALL,
+    WIDTH,
+    Chart,
+    by_model,
+    per_model,
+    titled,
+)
+
+NONE = "none"
+
+
+def families_by_layer(families: pl.LazyFrame) -> Chart:
+    """Families of neurons by layer.
+
+    Gurnee et al. 2024, section 4.3.
+    """
+    return _stacked(families, "family")
+
+
+def roles_by_layer(roles: pl.LazyFrame) -> Chart:
+    """Roles of neurons by layer.
+
+    Gurnee et al. 2024, section 5; Stolfo et al. 2024.
+    """
+    return _stacked(roles, "role")
+
+
+def families_of_universal(neurons: pl.LazyFrame) -> Chart:
+    """Share of each family's neurons that are universal."""
+    return _universal(neurons, "family")
+
+
+def roles_of_universal(neurons: pl.LazyFrame) -> Chart:
+    """Share of each role's neurons that are universal."""
+    return _universal(neurons, "role")
+
+
+def explained_and_ceiling(explanations: pl.LazyFrame) -> Chart:
+    """What the best feature of the current token explains, against what all tokens explain.
+
+    On the line a feature says all that the token does.
+    """
+    keys = ["model", "layer", "neuron"]
+    best_of = ("ceiling", "explained_held_out")
+    best = (
+        explanations.filter(pl.col("offset") == "current", pl.col("by") == "token")
+        .drop_nulls(best_of)
+        .sort("explained_held_out", descending=True)
+        .group_by(keys)
+        .agg(pl.col(best_of).first())
+    )
+    steps = 40
+    x, y = ((pl.col(n) * steps).floor().clip(0, steps - 1) / steps for n in best_of)
+    cells = (
+        best.select("model", x=x.cast(pl.Float64), y=y.cast(pl.Float64))
+        .group_by("model", "x", "y")
+        .len("n")
+        .with_columns(x2=pl.col("x") + 1 / steps, y2=pl.col("y") + 1 / steps)
+        .sort("model", "x", "y")
+        .collect()
+    )
+    ends = [(model, end, end) for model in cells["model"].unique().sort() for end in (0.0, 1.0)]
+    lines = pl.DataFrame(ends, ["model", "x", "y"], orient="row")
+    base = alt.Chart(pl.concat([cells, lines], how="diagonal"))
+    share = alt.Scale(domain=[0, 1])
+    across = alt.X("x:Q", title="explained by the token", scale=share)
+    up = alt.Y("y:Q", title="by its best feature", scale=share)
+    colour = alt.Color("n:Q", title="neurons", scale=alt.Scale(type="log", scheme="viridis"))
+    cell = base.transform_filter("datum.n != null").mark_rect()
+    line = base.transform_filter("datum.n == null").mark_line(color="black", strokeDash=[3, 3])
+    both = alt.layer(
+        cell.encode(x=across, x2="x2:Q", y=up, y2="y2:Q", color=colour),
+        line.encode(x=across, y=up),
+    ).properties(width=SMALL, height=SMALL)
+    return titled(by_model(both), f"{per_model(cells)}, explained in held-out documents")
+
+
+def ablated_shares(ablation_effects: pl.LazyFrame) -> Chart:
+    """Shares of a last-layer neuron's effect on the loss: by the norm, and along frequency.
+
+    Stolfo et al. 2024, figures 2 and 3. Candidates, and random others.
+    """
+    kind = pl.when("is_control").then(pl.lit("random")).otherwise(pl.lit("candidate"))
+    shares = (
+        ablation_effects.select(
+            "model", "norm_share", "frequency_share", kind=kind, effect="loss_change_abs"
+        )
+        .drop_nulls()
+        .sort("model", "kind", "norm_share")
+        .collect()
+    )
+    chart = (
+        alt.Chart(shares)
+        .mark_point(filled=True, opacity=0.7)
+        .encode(
+            x=alt.X("norm_share:Q", title="through the final norm"),
+            y=alt.Y("frequency_share:Q", title="along log frequency"),
+            color=alt.Color("kind:N", title=None, scale=alt.Scale(range=COLOURS)),
+            shape=alt.Shape("kind:N", title=None),
+            size=alt.Size("effect:Q", title="mean |change of loss|, nats"),
+        )
+        .properties(width=SMALL, height=SMALL)
+    )
+    n = shares.group_by("kind").len().sort("kind").rows()
+    return titled(by_model(chart), ", ".join(f"{count:,} {name}" for name, count in n) + " neurons")
+
+
+def _stacked(table: pl.LazyFrame, label: str) -> Chart:
+    """Labelled neurons of each layer, those without left out."""
+    numbers = table.group_by("model", "layer", label).len("n").sort("model", "layer", label)
+    every = numbers.collect()
+    drawn = every.filter(pl.col(label) != NONE)
+    chart = (
+        alt.Chart(drawn)
+        .mark_bar()
+        .encode(
+            x=alt.X("layer:O", title="layer", axis=LEVEL),
+            y=alt.Y("n:Q", title="neurons"),
+            color=alt.Color(f"{label}:N", title=None, scale=alt.Scale(range=COLOURS)),
+            order=alt.Order(f"{label}:N"),
+        )
+        .properties(width=SMALL, height=HEIGHT)
+    )
+    without = int(every["n"].sum()) - int(drawn["n"].sum())
+    said = f"{per_model(every)}; {without:,} of all without one are left out"
+    return titled(by_model(chart), said)
+
+
+def _universal(neurons: pl.LazyFrame, label: str) -> Chart:
+    """Per cent of the neurons of each label, all models together."""
+    shares = (
+        neurons.group_by(label)
+        .agg(n=pl.len(), share=100 * pl.col("is_universal").mean())
+        .with_columns(name=pl.format("{} ({})", label, "n"))
+        .sort("share", label, descending=[True, False])
+        .collect()
+    )
+    chart = (
+        alt.Chart(shares)
+        .mark_bar(color=COLOURS[0])
+        .encode(
+            x=alt.X("share:Q", title="universal, %"),
+            y=alt.Y("name:N", title=None, sort=shares["name"].to_list()),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    return titled(chart, f"{shares['n'].sum():,} neurons of all models; in brackets, how many")
+
+
+CHARTS = (
+    families_by_layer,
+    roles_by_layer,
+    families_of_universal,
+    roles_of_universal,
+    explained_and_ceiling,
+    ablated_shares,
+)

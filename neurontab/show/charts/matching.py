@@ -1,0 +1,249 @@
+"""Charts of how neurons of different models agree."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from neurontab.show.charts.style import (
+    COLOURS,
+    DASHES,
+    HEIGHT,
+    LEVEL,
+    SMALL,
+    WIDTH,
+    Chart,
+    by_model,
+    counted,
+    heat,
+    heat_chart,
+    per_model,
+    titled,
+)
+
+
+def correlations(universality: pl.LazyFrame) -> Chart:
+    """Best correlation, baseline and excess of every neuron.
+
+    Gurnee et al. 2024, figures 2a and 11.
+    """
+    names = ["mean_corr", "mean_baseline", "excess_corr"]
+    values = universality.unpivot(names, index="model", variable_name="quantity").drop_nulls()
+    numbers = counted(values, ["model", "quantity"], step=1 / 60).collect()
+    chart = (
+        alt.Chart(numbers)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("value:Q", title="mean over the other models", axis=alt.Axis(tickCount=6)),
+            y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
+            color=alt.Color(
+                "quantity:N", title=None, scale=alt.Scale(domain=names, range=COLOURS[:3])
+            ),
+            strokeDash=alt.StrokeDash(
+                "quantity:N", title=None, scale=alt.Scale(domain=names, range=DASHES[:3])
+            ),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+        .facet(alt.Facet("model:N", title=None), columns=3)
+    )
+    return titled(chart, per_model(numbers.filter(quantity="excess_corr")))
+
+
+def excess_by_layer(universality: pl.LazyFrame) -> Chart:
+    """Excess over the baseline by layer: median, quartiles, 1 and 99 % of the neurons.
+
+    Gurnee et al. 2024, section 4.1.
+    """
+    excess = pl.col("excess_corr")
+    levels = {"p1": 0.01, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p99": 0.99}
+    spread = (
+        universality.drop_nulls("excess_corr")
+        .group_by("model", "layer")
+        .agg(
+            pl.len().alias("n"),
+            universal=pl.col("is_universal").sum(),
+            **{name: excess.quantile(level) for name, level in levels.items()},
+        )
+        .sort("model", "layer")
+        .collect()
+    )
+    base = alt.Chart(spread).encode(x=alt.X("layer:O", title="layer", axis=LEVEL))
+    value = alt.Y("p1:Q", title="excess correlation", scale=alt.Scale(padding=12))
+    chart = alt.layer(
+        base.mark_rule(color=COLOURS[0]).encode(y=value, y2="p99:Q"),
+        base.mark_bar(color=COLOURS[4], size=18).encode(y="p25:Q", y2="p75:Q"),
+        base.mark_tick(color="black", thickness=2, size=18).encode(y="p50:Q"),
+        base.mark_text(dy=-8).encode(y="p99:Q", text="universal:Q"),
+    ).properties(width=SMALL, height=HEIGHT)
+    n = f"{per_model(spread)}; the number above is of universal neurons"
+    return titled(by_model(chart), n)
+
+
+def match_layers(matches: pl.LazyFrame) -> Chart:
+    """Layer of the best match in the other models, in per cent of the layer's neurons.
+
+    Gurnee et al. 2024, figures 2c and 12.
+    """
+    pair = ["model", "layer", "other_layer"]
+    best = matches.filter(pl.col("rank") == 1)
+    shares = (
+        best.group_by(pair)
+        .len("n")
+        .with_columns(share=100 * pl.col("n") / pl.col("n").sum().over("model", "layer"))
+        .sort(pair)
+        .collect()
+    )
+    chart = _grid(shares, "share", "layer of the best match", "%", ".0f", [0, 100])
+    return titled(by_model(chart), f"{shares['n'].sum():,} best matches, over all other models")
+
+
+def correlation_range(universality: pl.LazyFrame) -> Chart:
+    """Best correlation in the least and in the most similar other model.
+
+    Gurnee et al. 2024, figure 2b.
+    """
+    cells = heat(universality, "min_corr", "max_corr")
+    return titled(by_model(heat_chart(cells, "min_corr", "max_corr")), per_model(cells))
+
+
+def baseline_kinds(universality: pl.LazyFrame) -> Chart:
+    """Excess over raw and over standardised random rotations.
+
+    A raw rotation is dominated by the loudest neurons.
+    """
+    cells = heat(universality, "excess_corr", "excess_std")
+    return titled(by_model(heat_chart(cells, "excess_corr", "excess_std")), per_model(cells))
+
+
+def universal_share(universality: pl.LazyFrame) -> Chart:
+    """Share of universal neurons, by what is asked of them.
+
+    The paper's rule is the first: mean excess above 0.5.
+    """
+    beyond = pl.lit(0.5)
+    asked = {
+        "mean excess (the paper's)": pl.col("excess_corr") > beyond,
+        "excess in every model": pl.col("is_universal_strict"),
+        "surely: lower end of the interval": pl.col("excess_lo") > beyond,
+        "chosen on half of the documents": pl.col("held_out_excess") > beyond,
+        "standardised baseline": pl.col("excess_std") > beyond,
+        "also the other's best match": pl.col("is_universal") & pl.col("is_mutual"),
+    }
+    shares = (
+        universality.group_by("model")
+        .agg(pl.len().alias("n"), **{name: 100 * rule.mean() for name, rule in asked.items()})
+        .unpivot(list(asked), index=["model", "n"], variable_name="asked", value_name="share")
+        .sort("model")
+        .collect()
+    )
+    chart = (
+        alt.Chart(shares)
+        .mark_point(filled=True, size=60, opacity=0.8)
+        .encode(
+            x=alt.X("share:Q", title="universal, % of the neurons"),
+            y=alt.Y("asked:N", title=None, sort=list(asked), axis=alt.Axis(labelLimit=260)),
+            color=alt.Color("model:N", title=None, scale=alt.Scale(range=COLOURS)),
+            shape=alt.Shape("model:N", title=None),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    return titled(chart, per_model(shares.filter(asked=next(iter(asked)))))
+
+
+def token_shares(universality: pl.LazyFrame) -> Chart:
+    """Share of a best match's covariance that is between means of the current token."""
+    group = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
+    values = universality.select("model", neurons=group, value="token_share").drop_nulls()
+    numbers = counted(values, ["neurons"], step=1 / 40).with_columns(
+        share=100 * pl.col("n") / pl.col("n").sum().over("neurons")
+    )
+    drawn = numbers.collect()
+    chart = _steps(drawn, "share of covariance between tokens", "% of the neurons")
+    sizes = drawn.group_by("neurons").agg(pl.col("n").sum()).sort("neurons").rows()
+    return titled(chart, ", ".join(f"{n:,} {name}" for name, n in sizes) + " neurons of all models")
+
+
+def group_sizes(universal_features: pl.LazyFrame) -> Chart:
+    """Universal features by how many neurons and models they are in."""
+    sizes = (
+        universal_features.filter("is_representative")
+        .group_by("n_members", "n_models")
+        .len("n")
+        .sort("n_members")
+        .collect()
+    )
+    chart = (
+        alt.Chart(sizes)
+        .mark_bar()
+        .encode(
+            x=alt.X("n_members:O", title="neurons of all models in the feature", axis=LEVEL),
+            y=alt.Y("n:Q", title="features"),
+            color=alt.Color("n_models:O", title="models", scale=alt.Scale(scheme="viridis")),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    members = sum(n * size for size, _, n in sizes.rows())
+    return titled(chart, f"{sizes['n'].sum():,} features of {members:,} universal neurons")
+
+
+def layer_likeness(layer_similarity: pl.LazyFrame) -> Chart:
+    """How alike layers of two models are as a whole: linear CKA, mean over the other models.
+
+    Kornblith et al. 2019.
+    """
+    pair = ["model", "layer", "other_layer"]
+    means = (
+        layer_similarity.filter(pl.col("model") != pl.col("other_model"))
+        .group_by(pair)
+        .agg(pl.col("cka").mean())
+        .sort(pair)
+        .collect()
+    )
+    chart = _grid(means, "cka", "layer of the other model", "CKA", ".2f", [0, 1])
+    models = means["model"].n_unique()
+    return titled(by_model(chart), f"{models} models, each with the others")
+
+
+def _grid(
+    cells: pl.DataFrame, value: str, x: str, legend: str, written: str, domain: list[float]
+) -> Any:
+    """Layers against layers, the number in each cell."""
+    base = alt.Chart(cells).encode(
+        x=alt.X("other_layer:O", title=x, axis=LEVEL),
+        y=alt.Y("layer:O", title="layer", sort="descending"),
+    )
+    colour = alt.Color(f"{value}:Q", title=legend, scale=alt.Scale(scheme="viridis", domain=domain))
+    middle = 0.6 * domain[1]
+    ink = alt.condition(f"datum.{value} > {middle}", alt.value("black"), alt.value("white"))
+    return alt.layer(
+        base.mark_rect().encode(color=colour),
+        base.mark_text(fontSize=9).encode(text=alt.Text(f"{value}:Q", format=written), color=ink),
+    ).properties(width=SMALL, height=SMALL)
+
+
+def _steps(drawn: pl.DataFrame, x: str, y: str) -> Any:
+    """Histograms of two groups of neurons, one line each."""
+    return (
+        alt.Chart(drawn)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("value:Q", title=x),
+            y=alt.Y("share:Q", title=y),
+            color=alt.Color("neurons:N", title=None, scale=alt.Scale(range=COLOURS)),
+            strokeDash=alt.StrokeDash("neurons:N", title=None, scale=alt.Scale(range=DASHES[:2])),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+
+
+CHARTS = (
+    correlations,
+    excess_by_layer,
+    match_layers,
+    correlation_range,
+    baseline_kinds,
+    universal_share,
+    token_shares,
+    group_sizes,
+    layer_likeness,
+)

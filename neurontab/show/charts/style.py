@@ -1,0 +1,132 @@
+"""What all charts look like, and the frames that several are drawn from."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
+
+BINS = 60
+FINEST = 40  # cells along an axis
+CELLS = 4_500  # of all models
+WIDTH, HEIGHT = 300, 220
+SMALL = WIDTH / 2
+# Okabe and Ito's colours, told apart by all kinds of colour vision and in grey.
+COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+DASHES = [[1, 0], [4, 2], [2, 2], [6, 2, 2, 2], [1, 3]]
+LEVEL = alt.Axis(labelAngle=0)
+LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def titled(chart: Any, subtitle: str) -> Chart:
+    """With what is counted below its title, which `draw` adds."""
+    found: Chart = chart.properties(title=alt.TitleParams("", subtitle=subtitle, anchor="start"))
+    return found
+
+
+def nothing(subtitle: str) -> Chart:
+    """What is drawn where no neuron is as the chart asks."""
+    chart = alt.Chart(pl.DataFrame({"none": ["no such neuron in this run"]}))
+    drawn = chart.mark_text(fontSize=12).encode(text="none:N")
+    return titled(drawn.properties(width=WIDTH, height=SMALL), subtitle)
+
+
+def counted(values: pl.LazyFrame, by: Sequence[str], *, step: float | None = None) -> pl.LazyFrame:
+    """Counts of column `value` in equal bins, empty ones too; `value` is a bin's lower edge.
+
+    Without a step there are so many bins from the lowest value to the highest.
+    """
+    if step is None:
+        ends = values.select(low=pl.col("value").min(), high=pl.col("value").max())
+        width = (pl.col("high") - pl.col("low")).clip(1e-12) / BINS
+        ends = ends.with_columns(step=width.cast(pl.Float64), low=pl.col("low").cast(pl.Float64))
+    else:
+        ends = pl.LazyFrame({"step": [step], "low": [0.0]})
+    place = ((pl.col("value") - pl.col("low")) / pl.col("step")).floor().cast(pl.Int32)
+    here = values.drop_nulls("value").join(ends, how="cross").with_columns(bin=place)
+    n = here.group_by(*by, "bin").len("n")
+    bins = n.select(pl.int_range(pl.col("bin").min(), pl.col("bin").max() + 1, dtype=pl.Int32))
+    groups = n.select(*by).unique() if by else pl.LazyFrame({"_": [0]})
+    return (
+        groups.join(bins, how="cross")
+        .join(n, on=[*by, "bin"], how="left")
+        .join(ends.select("low", "step"), how="cross")
+        .with_columns(
+            pl.col("n").fill_null(0), value=pl.col("low") + pl.col("bin") * pl.col("step")
+        )
+        .select(*by, "bin", "n", "value")
+        .sort(*by, "bin")
+    )
+
+
+def heat(table: pl.LazyFrame, x: str, y: str) -> pl.DataFrame:
+    """How many neurons of each model lie in each cell of two columns; empty cells have no row.
+
+    The more models, the larger the cells: Vega-Lite draws five thousand.
+    """
+    known = table.drop_nulls([x, y]).select("model", x, y).collect()
+    models = max(known["model"].n_unique(), 1)
+    bins = min(FINEST, int((CELLS / models) ** 0.5))
+    edges = {}
+    for axis, name in (("x", x), ("y", y)):
+        low = known[name].cast(pl.Float64).min() or 0.0
+        high = known[name].cast(pl.Float64).max() or 0.0
+        edges[axis] = (name, float(low), max((float(high) - float(low)) / bins, 1e-9))  # type: ignore[arg-type]
+    place = {
+        axis: ((pl.col(name) - low) / step).floor().clip(0, bins - 1) * step + low
+        for axis, (name, low, step) in edges.items()
+    }
+    return (
+        known.select("model", **place)
+        .group_by("model", "x", "y")
+        .len("n")
+        .with_columns(x2=pl.col("x") + edges["x"][2], y2=pl.col("y") + edges["y"][2])
+        .sort("model", "x", "y")
+    )
+
+
+def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
+    """Cells of `heat`, by model."""
+    return (
+        alt.Chart(cells)
+        .mark_rect()
+        .encode(
+            x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
+            x2="x2:Q",
+            y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=False)),
+            y2="y2:Q",
+            color=alt.Color("n:Q", title="neurons", scale=alt.Scale(type="log", scheme="viridis")),
+        )
+        .properties(width=SMALL, height=SMALL)
+    )
+
+
+def by_model(chart: Any) -> Any:
+    """Small pictures side by side."""
+    return chart.facet(alt.Facet("model:N", title=None), columns=5)
+
+
+def boxes(spread: pl.DataFrame, x: alt.X, title: str, colour: alt.Color | None = None) -> Any:
+    """Quantiles as boxes: 5 to 95 %, quartiles, median."""
+    base = alt.Chart(spread).encode(x=x)
+    shade = alt.value(COLOURS[0]) if colour is None else colour
+    offset = {} if colour is None else {"xOffset": colour.shorthand}
+    low = alt.Y("q05:Q", title=title, scale=alt.Scale(zero=False, padding=6))
+    return alt.layer(
+        base.mark_rule().encode(y=low, y2="q95:Q", color=shade, **offset),
+        base.mark_bar(size=8, opacity=0.75).encode(y="q25:Q", y2="q75:Q", color=shade, **offset),
+        base.mark_tick(color="black", thickness=2, size=8).encode(y="q50:Q", **offset),
+    )
+
+
+def quantiles(name: str) -> dict[str, pl.Expr]:
+    """Of a column, as `boxes` draws them."""
+    return {each: pl.col(name).quantile(level, "linear") for each, level in LEVELS.items()}
+
+
+def per_model(numbers: pl.DataFrame) -> str:
+    """`2,048 neurons a model`, from columns model and n."""
+    each = sorted(set(numbers.group_by("model").agg(pl.col("n").sum())["n"]))
+    return f"{' to '.join(f'{n:,}' for n in each[:: max(len(each) - 1, 1)])} neurons a model"
