@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,24 @@ class Run:
     def __repr__(self) -> str:
         names = ", ".join(str(model.get("model")) for model in self.manifest.models)
         return f"Run({str(self.folder)!r}: {names}; {len(self.manifest.tables)} tables)"
+
+    def __getitem__(self, name: str) -> pl.LazyFrame:
+        """A table, as `scan` gives it: `run["matches"]`."""
+        return self.scan(name)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return list(self.manifest.tables)
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the models, and how many rows every table has."""
+        said = "".join(
+            f"<tr><td><code>{escape(name)}</code></td>"
+            f"<td style='text-align:right'>{sum(part.rows for part in parts.values()):,}</td></tr>"
+            for name, parts in self.manifest.tables.items()
+        )
+        return (
+            f"<p>{escape(repr(self))}</p><table><tr><th>table</th><th>rows</th></tr>{said}</table>"
+        )
 
     @property
     def thresholds(self) -> dict[str, manifest.Value]:
