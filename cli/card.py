@@ -27,7 +27,7 @@ def print_card(card: Card) -> None:
     console = Console(width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False)
     console.print(Text(printable(str(card.neuron)), style="bold"))
     for line in headlines(card):
-        console.print(Text(printable(line)))
+        console.print(Text(_one_line(line)))
     short = card.properties.filter(pl.col("property").is_in(PROPERTIES))
     for title, frame in (
         ("Families", card.families.select("family", "measure", "feature", "value", "threshold")),
@@ -57,9 +57,9 @@ def print_card(card: Card) -> None:
 def _table(frame: pl.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False)
     for name, dtype in frame.schema.items():
-        table.add_column(Text(name), justify="right" if dtype.is_numeric() else "left")
+        table.add_column(Text(_one_line(name)), justify="right" if dtype.is_numeric() else "left")
     for row in frame.iter_rows():
-        table.add_row(*(Text(written(value)) for value in row))
+        table.add_row(*(Text(_one_line(written(value))) for value in row))
     return table
 
 

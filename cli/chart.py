@@ -45,6 +45,8 @@ def chart(
     if every:
         folder = output or opened.folder / "charts"
         paths = {known: folder / f"{known}.png" for known in drawable(opened.manifest.tables)}
+        for path in paths.values() if output else ():
+            refuse_existing(path, force=force)
         if left := sorted(CHARTS.keys() - paths.keys()):
             typer.echo(f"Without tables to draw from: {', '.join(left)}.", err=True)
     else:

@@ -54,7 +54,8 @@ def label(run: Run, pipeline: "Language", progress: Progress) -> pl.DataFrame:
             stage.advance(1)
     found = pl.concat(parts, how="diagonal")
     true = [name for name in TRUE if name in found.columns]
-    return found.with_columns(pl.col(true).fill_null(value=False))
+    never = [name for name in true if not found[name].any()]
+    return found.with_columns(pl.col(true).fill_null(value=False)).drop(never)
 
 
 def _spelled(tokens: list[bytes]) -> tuple[str, Places]:

@@ -19,7 +19,7 @@ from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
-from neurontab.writing.ablations import write_ablations
+from neurontab.writing.ablations import ablated, write_ablations
 from neurontab.writing.activations import write_support, write_survey
 from neurontab.writing.models import write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
@@ -93,19 +93,27 @@ def _surveyed(
     steps = partial(measure, model, survey, layers, batch_tokens=batch_tokens)
     shown = f"activations {model.name}"
     passes.over(survey.corpus, name, parts, steps, shown=shown, progress=progress)
-    if passes.processes.first:
-        _write(model, layers, survey, prepared.config, queries, writer, passes, progress)
+    first = passes.processes.first
+    if first:
+        with progress.stage(f"tables {model.name}", 2, "parts") as stage:
+            write_survey(model, layers, survey, writer)
+            stage.advance(1)
+            write_weights(model, survey.corpus, writer)
+            stage.advance(1)
+    passes.processes.wait()
+    _ablate(model, survey, prepared.config, queries, writer, passes, progress)
+    if first:
         _keep_done(model, layers, writer, passes)
     passes.processes.wait()
     passes.forget(name)
+    passes.forget(f"{model.name}.ablations")
     done = passes.done.load(f"{model.name}.done")
     assert done is not None
     return done
 
 
-def _write(
+def _ablate(
     model: LanguageModel,
-    layers: list[LayerStatistics],
     survey: Survey,
     config: BuildConfig,
     queries: dict[str, Query],
@@ -113,20 +121,22 @@ def _write(
     passes: Passes,
     progress: Progress,
 ) -> None:
-    with progress.stage(f"tables {model.name}", 2, "parts") as stage:
-        write_survey(model, layers, survey, writer)
-        stage.advance(1)
-        write_weights(model, survey.corpus, writer)
-        stage.advance(1)
-    with progress.stage(f"ablations {model.name}", config.ablations, "tokens") as stage:
-        last = layers[-1].post
-        mean = last.shift + last.shifted_mean
-
-        def advance(tokens: float) -> None:
-            passes.refuse_if_stopped()
-            stage.advance(tokens)
-
-        write_ablations(model, mean, survey.corpus, config, queries, writer, advance)
+    """Candidates of the last layer, told by the tables that are written, are held at their mean."""
+    found = ablated(model, survey.corpus, config, queries, writer)
+    sums = found.ablation.sums() if found else None
+    if found and sums:
+        name, ablation = f"{model.name}.ablations", found.ablation
+        passes.over(
+            survey.corpus,
+            name,
+            {"sums": sums},
+            partial(ablation.add, sums, batch_tokens=config.batch_tokens),
+            shown=f"ablations {model.name}",
+            progress=progress,
+            sequences=ablation.sequences,
+        )
+    if passes.processes.first:
+        write_ablations(model, found, sums, writer)
 
 
 def _keep_done(

@@ -13,7 +13,6 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.processes import ALONE, Processes
 from neurontab.progress import Progress
 
-STOPPED = "Stopped; what was measured is kept.\nRun it again to go on."
 NEXT = "next"  # in a state: the sequence to go on with
 
 
@@ -53,15 +52,17 @@ class Passes:
         *,
         shown: str,
         progress: Progress,
+        sequences: range | None = None,
     ) -> None:
         """One pass over the tokens, from where it was left; `name` is that of its state.
 
-        Each process runs its share; all is added up in the first.
+        Each process runs its share of all sequences, or of some; all is added up in the first.
         """
-        share = self.processes.share(corpus.sequences)
+        every = corpus.sequences if sequences is None else sequences
+        share = self.processes.share(every)
         self.processes.agree(parts)
         first = self._resume(name, parts, share)
-        with progress.stage(shown, corpus.n_counted, "tokens") as stage:
+        with progress.stage(shown, corpus.counted_in(every), "tokens") as stage:
             stage.advance(self.processes.world * corpus.counted_in(range(share.start, first)))
             for following in steps(
                 sequences=range(first, share.stop),
@@ -95,12 +96,6 @@ class Passes:
             state = self.done.load(name)
             assert state is not None
         restore(parts, state)
-
-    def refuse_if_stopped(self) -> None:
-        """Where there is no state to keep: raises StoppedError when told to stop."""
-        self.refuse_if_gone()
-        if self.stop():
-            raise StoppedError(STOPPED)
 
     def forget(self, name: str) -> None:
         """Removes what a process has kept of a pass whose sums are no longer needed."""
@@ -151,7 +146,7 @@ class Passes:
         if stop or self.own.due():
             self._save(self.own, name, parts, following)
         if stop:
-            raise StoppedError(STOPPED)
+            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
 
     def _save(
         self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int

@@ -187,8 +187,20 @@ class Run:
         return discover(self.queries_folder)
 
     def _scan_or_empty(self, name: str) -> pl.LazyFrame:
-        """A table, of no rows where the run has it not."""
-        return self.scan(name) if name in self.manifest.tables else self._declared[name].empty()
+        """A table, of no rows where the run has it not.
+
+        Raises TableError for a table of another version.
+        """
+        declared = self._declared[name]
+        if name not in self.manifest.tables:
+            return declared.empty()
+        found = self.scan(name)
+        if missing := sorted(set(declared.schema) - set(found.collect_schema())):
+            raise TableError(
+                f"Table {name!r} of {self.folder} has no column {missing[0]!r}: another version of "
+                "neurontab wrote it.\nDerive it again: neurontab derive"
+            )
+        return found
 
     @cached_property
     def _declared(self) -> dict[str, Table]:

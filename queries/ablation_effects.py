@@ -12,7 +12,7 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 1
+VERSION = 2
 KEYS = NEURON_KEY
 STOLFO = "Stolfo et al. 2024, 3.2 and 4"
 MEANS = {

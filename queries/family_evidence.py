@@ -11,7 +11,7 @@ import polars as pl
 from neurontab.tables.schemas import NEURON_KEY, PAPER
 from neurontab.tables.table import Column, one_of
 
-VERSION = 2
+VERSION = 3
 TOPIC = "topic"  # with which the names of labels of topics begin
 VOITA = "Voita et al. 2023"
 FAMILIES = ("bos", "position", "alphabet", "unigram", "previous_token", "syntax", "context")
@@ -88,7 +88,7 @@ def family_evidence(
     }
     features = [
         told.filter(which, held_out > threshold)
-        .sort(*keys, "explained_held_out", "feature", descending=[False] * 3 + [True, False])
+        .sort(*keys, "explained", "feature", descending=[False] * 3 + [True, False])
         .group_by(keys, maintain_order=True)
         .first()
         .select(*keys, *_evidence(family, "explained_held_out", threshold, pl.col("feature")))

@@ -16,7 +16,7 @@ from neurontab.tables.table import Column, between, one_of
 
 from . import role_candidates
 
-VERSION = 2
+VERSION = 3
 KEYS = NEURON_KEY
 STOLFO = "Stolfo et al. 2024"
 NONE = "none"

@@ -79,6 +79,7 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
         batch_tokens=512,
         block_tokens=2_048,
         activations=256,
+        ablations=512,
         checkpoint_seconds=0.0,
     )
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
-from neurontab.measure.ablation import QUANTITIES, Frequency, Held, ablate
+from neurontab.measure.ablation import QUANTITIES, Ablation, Frequency, Held
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.models import LanguageModel
@@ -80,17 +80,21 @@ def ablated(prepared: Prepared, positions: int, batch_tokens: int) -> dict[str, 
     readout, ids = model.readout(), torch.arange(2, 200)
     direction = torch.nn.functional.normalize(torch.arange(198.0) - 98.5, dim=0).double()
     counts = torch.ones(model.facts.d_vocab, dtype=torch.int64)
-    sums = ablate(
+    ablation = Ablation.of(
         model,
-        readout,
         prepared.corpus,
         Held.of(torch.tensor([3]), torch.zeros(128), model.weights(1).w_out, readout),
         Frequency.of(ids, direction, counts, model.device),
         positions=positions,
         seed=0,
-        batch_tokens=batch_tokens,
-        advance=lambda tokens: None,
     )
+    sums, sequences = ablation.sums(), ablation.sequences
+    halves = range(len(sequences) // 2), range(len(sequences) // 2, sequences.stop)
+    for part in halves:
+        steps = ablation.add(
+            sums, batch_tokens=batch_tokens, sequences=part, advance=lambda tokens: None
+        )
+        assert list(steps)[-1] == part.stop
     return {"n": sums.n.numpy(), "sums": sums.sums.numpy()}
 
 

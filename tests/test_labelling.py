@@ -92,6 +92,12 @@ def test_a_build_takes_what_spacy_says(run: Run, pipeline: Language, tmp_path: P
     assert same.equals(run.scan("activation_moments").collect())
 
 
+def test_what_is_never_true_is_no_label(run: Run) -> None:
+    """Without a pipe that finds sentences none begins; the build takes what is left."""
+    found = label(run, spacy.blank("en"), Silent())
+    assert found.columns == ["sequence", "position", "token_id", "is_stop"]
+
+
 def test_a_text_of_special_tokens_alone_has_no_labels(own: Run) -> None:
     tokens = own.folder / "corpus" / "tokens.arrow"
     with pa.ipc.new_file(str(tokens), pa.schema([("tokens", pa.list_(pa.uint32(), 32))])) as file:

@@ -85,7 +85,7 @@ def test_a_state_that_is_damaged_is_not_believed(
     tmp_path: Path, text: Path, undisturbed: Manifest, harm: str
 ) -> None:
     settings, folder = settings_of(tmp_path, text), tmp_path / "run"
-    asked = iter([False] * 8 + [True])
+    asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
     states = list((folder / "state" / "checkpoints").glob("*.state"))
@@ -107,7 +107,7 @@ def test_a_file_that_a_finished_model_has_lost_is_written_again(
     tmp_path: Path, text: Path, undisturbed: Manifest, name: str, harm: str
 ) -> None:
     settings, folder = settings_of(tmp_path, text), tmp_path / "run"
-    asked = iter([False] * 8 + [True])
+    asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
     path = folder / "state" / "build" / name
@@ -134,7 +134,7 @@ def test_what_an_interrupted_build_has_written_is_not_asked_for_again(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, folder = settings_of(tmp_path, text), tmp_path / "run"
-    asked = iter([False] * 8 + [True])
+    asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
     planned = prepare(settings, Silent()).plan.disk
@@ -161,7 +161,7 @@ def test_a_build_that_was_half_discarded_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, folder = settings_of(tmp_path, text), tmp_path / "run"
-    asked = iter([False] * 8 + [True])
+    asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
     left, unlink = removed, os.unlink

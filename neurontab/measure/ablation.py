@@ -6,7 +6,7 @@ subtracts of, s its scale, and d the change of a neuron's activation to its mean
 s in the place of s' the norm stays as it was. Nothing is run again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -103,37 +103,63 @@ class AblationSums(Accumulator):
         self.sums.index_add_(1, group, changes.double())
 
 
-def ablate(
-    model: LanguageModel,
-    readout: Readout,
-    corpus: Corpus,
-    held: Held,
-    frequency: Frequency,
-    *,
-    positions: int,
-    seed: int,
-    batch_tokens: int,
-    advance: Callable[[float], None],
-) -> AblationSums:
-    """At so many random positions, of as few sequences as have four times as many."""
-    groups = DocumentGroups.of(corpus)
-    sums = AblationSums(len(held.neurons), len(groups))
-    context = corpus.tokens.shape[1]
-    sequences = range(min(len(corpus.tokens), -(-SPREAD * positions // context)))
-    chosen = _chosen(corpus, sequences, positions, seed)
-    at_once = max(1, AT_ONCE // len(readout.unembed))
-    for batch in batches(corpus, batch_tokens, sequences):
-        rows = chosen[batch.first_place :][: batch.tokens.numel()].nonzero()[:, 0]
-        post, stream = model.end(batch.tokens)
-        following = batch.tokens.ravel()[rows + 1]
-        group = groups.group_of[batch.documents.ravel().long()[rows]]
-        for some in torch.arange(len(rows)).split(at_once):
-            here = rows[some].to(post.device)
-            before = Before(readout, frequency, stream[here], following[some].to(post.device))
-            changes = before.changes(held, post[here][:, held.neurons])
-            sums.add(changes.cpu(), group[some])
-        advance(len(rows))
-    return sums
+@dataclass(frozen=True)
+class Ablation:
+    """At which positions which neurons of a model are ablated."""
+
+    model: LanguageModel
+    readout: Readout
+    corpus: Corpus
+    held: Held
+    frequency: Frequency
+    sequences: range  # as few as have four times as many positions as are drawn
+    chosen: Bool[Tensor, " place"]
+    groups: DocumentGroups
+
+    @classmethod
+    def of(
+        cls,
+        model: LanguageModel,
+        corpus: Corpus,
+        held: Held,
+        frequency: Frequency,
+        *,
+        positions: int,
+        seed: int,
+    ) -> "Ablation":
+        """At so many random positions that count and are followed by one that does."""
+        context = corpus.tokens.shape[1]
+        sequences = range(min(len(corpus.tokens), -(-SPREAD * positions // context)))
+        chosen = _chosen(corpus, sequences, positions, seed)
+        groups = DocumentGroups.of(corpus)
+        return cls(model, model.readout(), corpus, held, frequency, sequences, chosen, groups)
+
+    def sums(self) -> AblationSums:
+        """Nothing counted yet."""
+        return AblationSums(len(self.held.neurons), len(self.groups))
+
+    def add(
+        self,
+        sums: AblationSums,
+        *,
+        batch_tokens: int,
+        sequences: range,
+        advance: Callable[[float], None],
+    ) -> Iterator[int]:
+        """Adds these sequences; yields the number of the next after each batch."""
+        at_once = max(1, AT_ONCE // len(self.readout.unembed))
+        for batch in batches(self.corpus, batch_tokens, sequences):
+            rows = self.chosen[batch.first_place :][: batch.tokens.numel()].nonzero()[:, 0]
+            post, stream = self.model.end(batch.tokens)
+            following = batch.tokens.ravel()[rows + 1]
+            group = self.groups.group_of[batch.documents.ravel().long()[rows]]
+            for some in torch.arange(len(rows)).split(at_once):
+                here, next_token = rows[some].to(post.device), following[some].to(post.device)
+                before = Before(self.readout, self.frequency, stream[here], next_token)
+                changes = before.changes(self.held, post[here][:, self.held.neurons])
+                sums.add(changes.cpu(), group[some])
+            advance(batch.n_counted)
+            yield batch.first + len(batch.tokens)
 
 
 class Before:

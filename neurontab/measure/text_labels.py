@@ -109,7 +109,7 @@ def _read(file: Path, corpus: Corpus) -> tuple[pa.Table, Ids]:
 def _whole_numbers(column: pa.ChunkedArray, name: str, file: Path) -> Ids:
     if not pa.types.is_integer(column.type) or column.null_count:
         raise CorpusError(f"{file}: column {name!r} must hold whole numbers, and no null.")
-    if pa.types.is_uint64(column.type) and pc.max(column).as_py() > np.iinfo(np.int64).max:
+    if pa.types.is_uint64(column.type) and (pc.max(column).as_py() or 0) > np.iinfo(np.int64).max:
         raise CorpusError(f"{file}: column {name!r} holds numbers that are no place in a text.")
     return np.asarray(column.cast(pa.int64()).to_numpy())
 

@@ -174,11 +174,14 @@ def _neighbours(neighbours: pl.DataFrame) -> pl.DataFrame:
 
 
 def _heads(heads: pl.DataFrame) -> pl.DataFrame:
-    """The heads with which it composes most."""
+    """The head whose attention to BOS it moves most, and those with which it composes most."""
     comps = ["q_comp", "k_comp", "v_comp", "o_comp"]
-    strongest = pl.max_horizontal(comps)
     shown = ["head_layer", "head", "bos_score", "bos_score_chance", *comps]
-    return heads.sort(strongest, descending=True).select(shown).head(SHOWN)
+    moved = (pl.col("bos_score") / pl.col("bos_score_chance")).abs()
+    most = heads.filter(moved.is_not_null() & (moved == moved.max())).head(1)
+    rest = heads.sort(pl.max_horizontal(comps), descending=True).head(SHOWN)
+    both = pl.concat([most, rest]).select(shown)
+    return both.unique(["head_layer", "head"], keep="first", maintain_order=True)
 
 
 def _contexts(examples: pl.DataFrame, texts: pl.LazyFrame) -> list[Context]:

@@ -26,7 +26,7 @@ def headlines(card: Card) -> list[str]:
         interval = f" ({_short(facts['excess_lo'])} to {_short(facts['excess_hi'])})"
         lines.append(
             f"{universal}: correlation {_short(facts['mean_corr'])}, excess {_short(excess)}"
-            f"{interval}, share of tokens {_short(facts['token_share'])}"
+            f"{interval}, share of covariance between tokens {_short(facts['token_share'])}"
         )
     if card.effects:
         lines.append(
@@ -45,13 +45,12 @@ def _with_error(card: Card, name: str) -> str:
 def _label(kind: str, facts: dict[str, object]) -> str:
     """`family unigram: explained_held_out 0.67, above 0.5, of unigram_the`."""
     said = f"{kind} {facts[kind]}"
-    if facts[f"{kind}_by"] is None:
+    value, least = facts[f"{kind}_value"], facts[f"{kind}_threshold"]
+    if not (isinstance(value, float) and isinstance(least, float)):
         return said
+    compared = f"above {_short(least)}" if value > least else f"below {_short(-least)}"
     of = facts.get(f"{kind}_feature")
-    return (
-        f"{said}: {facts[f'{kind}_by']} {_short(facts[f'{kind}_value'])}, above "
-        f"{_short(facts[f'{kind}_threshold'])}{f', of {of}' if of else ''}"
-    )
+    return f"{said}: {facts[f'{kind}_by']} {_short(value)}, {compared}{f', of {of}' if of else ''}"
 
 
 def _short(value: object) -> str:

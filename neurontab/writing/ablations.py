@@ -1,6 +1,6 @@
 """The table of what changes as neurons of the last layer are held at their mean."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from neurontab.config import BuildConfig
-from neurontab.measure.ablation import QUANTITIES, Frequency, Held, ablate
+from neurontab.measure.ablation import QUANTITIES, Ablation, AblationSums, Frequency, Held
 from neurontab.measure.columns import Columns
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.models import LanguageModel
@@ -23,52 +23,71 @@ FEWEST = 20  # random others that candidates are held against; at least as many 
 MOST = 50  # candidates of a kind that are ablated, the most extreme ones
 
 
-def write_ablations(
+@dataclass(frozen=True)
+class Ablated:
+    """Which neurons of a model's last layer are ablated, and which of them are candidates."""
+
+    ablation: Ablation
+    candidates: int  # the first of them; the rest are random others
+
+
+def ablated(
     model: LanguageModel,
-    mean: Float[Tensor, " neuron"],
     corpus: Corpus,
     config: BuildConfig,
     queries: dict[str, Query],
     writer: Writer,
-    advance: Callable[[float], None],
-) -> None:
-    """Table `ablations`, of the candidates of a model's last layer and of as many random others.
+) -> Ablated | None:
+    """The candidates of a model's last layer and as many random others; None without any.
 
-    `mean` is what neurons of that layer are held at. Of very many candidates the most extreme are
-    taken; without any there are no rows.
+    Of very many candidates the most extreme are taken.
     """
-    layer = model.facts.n_layers - 1
     candidates = _candidates(model.name, queries, writer)
+    if not len(candidates) or not config.ablations:
+        return None
+    layer = model.facts.n_layers - 1
     rest = np.setdiff1d(np.arange(model.facts.d_mlp), candidates)
     others = np.random.default_rng(config.seed).permutation(rest)
     controls = np.sort(others[: max(FEWEST, len(candidates))])
     neurons = torch.from_numpy(np.concatenate([candidates, controls]))
-    if not len(candidates) or not config.ablations:
-        writer.write_frame(ABLATIONS, model.name, pl.DataFrame(schema=ABLATIONS.schema))
-        return
-    vocabulary, readout = vocabulary_of(model, corpus), model.readout()
+    vocabulary = vocabulary_of(model, corpus)
     counts = torch.from_numpy(corpus.token_counts(model.facts.d_vocab))
-    sums = ablate(
+    ablation = Ablation.of(
         model,
-        readout,
         corpus,
-        Held.of(neurons, mean, model.weights(layer).w_out, readout),
+        Held.of(neurons, _mean(model, layer, writer), model.weights(layer).w_out, model.readout()),
         Frequency.of(vocabulary.ids, vocabulary.frequency, counts, model.device),
         positions=config.ablations,
         seed=config.seed,
-        batch_tokens=config.batch_tokens,
-        advance=advance,
     )
-    groups = sums.n.nonzero()[:, 0]
+    return Ablated(ablation, len(candidates))
+
+
+def write_ablations(
+    model: LanguageModel, found: Ablated | None, sums: AblationSums | None, writer: Writer
+) -> None:
+    """Table `ablations` of a model; of no rows where nothing was ablated."""
+    if found is None or sums is None:
+        writer.write_frame(ABLATIONS, model.name, pl.DataFrame(schema=ABLATIONS.schema))
+        return
+    groups, neurons = sums.n.nonzero()[:, 0], found.ablation.held.neurons.cpu()
     columns: Columns = {
         "neuron": np.repeat(neurons.numpy(), len(groups)),
         "document_group": np.tile(groups.numpy(), len(neurons)),
-        "is_control": np.repeat(np.arange(len(neurons)) >= len(candidates), len(groups)),
+        "is_control": np.repeat(np.arange(len(neurons)) >= found.candidates, len(groups)),
         "n": np.tile(sums.n[groups].numpy(), len(neurons)),
     }
-    found = sums.sums[:, groups].flatten(0, 1).numpy()
-    columns |= {name: found[:, number] for number, name in enumerate(QUANTITIES)}
-    writer.write(ABLATIONS, model.name, ({"model": model.name, "layer": layer}, columns))
+    changes = sums.sums[:, groups].flatten(0, 1).numpy()
+    columns |= {name: changes[:, number] for number, name in enumerate(QUANTITIES)}
+    here = {"model": model.name, "layer": model.facts.n_layers - 1}
+    writer.write(ABLATIONS, model.name, (here, columns))
+
+
+def _mean(model: LanguageModel, layer: int, writer: Writer) -> Float[Tensor, " neuron"]:
+    """Of post, which neurons are held at."""
+    where = {"model": model.name, "layer": layer, "site": "post"}
+    rows = writer.scan("activation_moments").filter(**where).sort("neuron").collect()
+    return torch.from_numpy(rows["mean"].to_numpy().copy())
 
 
 def _candidates(model: str, queries: dict[str, Query], writer: Writer) -> npt.NDArray[np.int64]:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +23,7 @@ from neurontab.show.card_page import page
 from neurontab.show.headlines import headlines
 
 app = import_module("neurontab.cli.app").app
+print_card = import_module("neurontab.cli.card").print_card
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1"}
 
 
@@ -159,6 +161,34 @@ def test_text_of_a_corpus_does_nothing_on_a_card(tmp_path: Path) -> None:
     for word in ("<script>alert(1)</script>", "<img/src=x>", "&lt;", r"\x1b[31m", "[b]"):
         assert seen.count(word) >= 2
     assert r"<i>s</i>\x1b[2J" in seen
+
+
+def test_labels_and_sources_do_nothing_on_a_terminal(
+    family: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "\x1b]0;owned\x07\x1b[2Jsrc\u202e"
+    card = family.card("seed0", "0.3")
+    features = pl.DataFrame({"offset": "current", "feature": hostile, "explained": 0.5})
+    said = {"family": "context", "measure": hostile, "feature": hostile}
+    families = pl.DataFrame(said | {"value": 0.5, "threshold": 0.2})
+    print_card(replace(card, features=features, families=families))
+    shown = capsys.readouterr().out
+    assert not any(code in shown for code in "\x1b\x07\u202e")
+    assert shown.count(r"\x1b]0;owned") >= 3
+    content = page(replace(card, features=features, families=families))
+    assert not any(code in content for code in "\x1b\x07\u202e")
+
+
+def test_a_score_below_0_is_told_as_one(family: Run) -> None:
+    facts = {
+        "role": "attention_activation",
+        "role_by": "bos_score",
+        "role_value": -0.758,
+        "role_threshold": 0.38,
+    }
+    card = family.card("seed0", "0.3")
+    lines = headlines(replace(card, facts=card.facts | facts))
+    assert "role attention_activation: bos_score -0.758, below -0.38" in lines
 
 
 def test_a_run_without_a_table_still_has_a_card(own: Run) -> None:

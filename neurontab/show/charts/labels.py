@@ -54,7 +54,7 @@ def explained_and_ceiling(explanations: pl.LazyFrame) -> Chart:
     best = (
         explanations.filter(pl.col("offset") == "current", pl.col("by") == "token")
         .drop_nulls(best_of)
-        .sort("explained_held_out", descending=True)
+        .sort("explained", descending=True)
         .group_by(keys)
         .agg(pl.col(best_of).first())
     )

@@ -131,7 +131,10 @@ def universal_share(universality: pl.LazyFrame) -> Chart:
     }
     shares = (
         universality.group_by("model")
-        .agg(pl.len().alias("n"), **{name: 100 * rule.mean() for name, rule in asked.items()})
+        .agg(
+            pl.len().alias("n"),
+            **{name: _per_cent(rule) for name, rule in asked.items()},
+        )
         .unpivot(list(asked), index=["model", "n"], variable_name="asked", value_name="share")
         .sort("model")
         .collect()
@@ -202,6 +205,11 @@ def layer_likeness(layer_similarity: pl.LazyFrame) -> Chart:
     chart = _grid(means, "cka", "layer of the other model", "CKA", ".2f", [0, 1])
     models = means["model"].n_unique()
     return titled(by_model(chart), f"{models} models, each with the others")
+
+
+def _per_cent(rule: pl.Expr) -> pl.Expr:
+    """Of all neurons; of one that is not matched no rule holds."""
+    return 100 * rule.fill_null(value=False).mean()
 
 
 def _grid(

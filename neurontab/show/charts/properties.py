@@ -136,7 +136,7 @@ def l2_penalties(neurons: pl.LazyFrame) -> Chart:
 def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFrame) -> Chart:
     """Mean of post by position, of the neurons of each model that know most of positions.
 
-    Gurnee et al. 2024, figures 1c and 19.
+    Gurnee et al. 2024, figure 19.
     """
     keys = ["model", "layer", "neuron"]
     most = position_response.drop_nulls("position_mi").sort(

@@ -14,7 +14,10 @@ CELLS = 4_500  # of all models
 WIDTH, HEIGHT = 300, 220
 SMALL = WIDTH / 2
 # Okabe and Ito's colours, told apart by all kinds of colour vision and in grey.
-COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
+COLOURS = [
+    *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"),
+    *("#000000", "#999999"),
+]
 DASHES = [[1, 0], [4, 2], [2, 2], [6, 2, 2, 2], [1, 3]]
 LEVEL = alt.Axis(labelAngle=0)
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}

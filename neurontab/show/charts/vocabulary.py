@@ -18,6 +18,7 @@ from neurontab.show.charts.style import (
     titled,
 )
 
+MOST = 2_000  # neurons that are drawn one by one
 PEAKED = 10  # vocab_kurt of prediction and suppression neurons, in the paper
 
 
@@ -46,7 +47,7 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
     peaked = vocab_shape.filter(pl.col("vocab_kurt") > PEAKED).drop_nulls("vocab_skew")
     drawn = peaked.select("model", "layer", "neuron", "vocab_skew", "vocab_kurt").collect()
     chart = (
-        alt.Chart(drawn.sort("vocab_kurt", descending=True).head(2_000))
+        alt.Chart(drawn.sort("vocab_kurt", descending=True).head(MOST))
         .mark_tick(thickness=2)
         .encode(
             x=alt.X("vocab_skew:Q", title="vocab_skew", scale=alt.Scale(domainMid=0)),
@@ -56,14 +57,15 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
         .properties(width=WIDTH, height=HEIGHT)
     )
     below = (drawn["vocab_skew"] < 0).sum()
-    return titled(chart, f"{len(drawn):,} neurons of all models, {below:,} of them below 0")
+    shown = min(len(drawn), MOST)
+    said = f"{len(drawn):,} neurons of all models, {below:,} of them below 0; {shown:,} are drawn"
+    return titled(chart, said)
 
 
 def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
     """Variance of the cosines with the vocabulary, against the length of the output vector.
 
-    Gurnee et al. 2024, figure 7; Stolfo et al. 2024, figure 1: entropy neurons are long, and their
-    variance is low.
+    Stolfo et al. 2024, figure 2a: entropy neurons are long, and their variance is low.
     """
     logs = neurons.filter(pl.col("vocab_var") > 0, pl.col("w_out_norm") > 0).select(
         "model",
@@ -148,7 +150,7 @@ def promoted_tokens(
         .join(vocabulary.select("token_id", "text"), on="token_id")
         .with_columns(
             name=pl.format("{} L{}.N{}", *keys),
-            text=pl.col("text").str.replace_all("\n", "↵"),
+            text=pl.format("'{}'", pl.col("text").str.replace_all("\n", "↵")),
             at=pl.col("rank") * pl.when(pl.col("direction") == "promoted").then(1).otherwise(-1),
         )
         .select("name", "at", "text", "direction", "cosine")
@@ -171,23 +173,28 @@ def promoted_tokens(
 
 
 def attention_scores(head_scores: pl.LazyFrame) -> Chart:
-    """Effect on later heads' attention to BOS, over what random vectors have at most.
+    """Effect on the later head whose attention to BOS a neuron moves most, over chance.
 
-    Gurnee et al. 2024, figure 8a. Beyond 1 there is more than chance.
+    After Gurnee et al. 2024, figure 8a, which is of all pairs of neurons and heads. Chance is what
+    random vectors move the head at most: beyond 1 there is more.
     """
     ratio = pl.col("bos_score") / pl.col("bos_score_chance")
-    values = head_scores.filter(pl.col("bos_score_chance") > 0).select("model", value=ratio)
+    values = (
+        head_scores.filter(pl.col("bos_score_chance") > 0)
+        .group_by("model", "layer", "neuron")
+        .agg(value=ratio.sort_by(ratio.abs()).last())
+    )
     numbers = counted(values, ["model"]).collect()
     chart = (
         alt.Chart(numbers)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("value:Q", title="bos_score over chance"),
-            y=alt.Y("n:Q", title="pairs of neuron and head", scale=alt.Scale(type="symlog")),
+            y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
         )
         .properties(width=SMALL, height=SMALL)
     )
-    return titled(by_model(chart), f"{numbers['n'].sum():,} pairs of all models")
+    return titled(by_model(chart), f"{per_model(numbers)} before the last layer")
 
 
 def _bands(table: pl.LazyFrame, name: str) -> Chart:
