@@ -187,7 +187,11 @@ def same_tables(one: Run, other: Run) -> None:
     assert one.manifest.tables.keys() == other.manifest.tables.keys()
     for name in one.manifest.tables:
         expected, found = (run.scan(name).collect() for run in (one, other))
-        assert_frame_equal(found, expected, rel_tol=1e-5, abs_tol=1e-6, check_row_order=True)
+        # What little ablating changes here is the difference of two losses in float32.
+        rounding = 1e-3 if name.startswith("ablation") else 1e-5
+        assert_frame_equal(
+            found, expected, rel_tol=rounding, abs_tol=rounding / 10, check_row_order=True
+        )
 
 
 if __name__ == "__main__":
