@@ -1,5 +1,6 @@
 """What documents say: pages are as declared, queries in them run, and so do examples."""
 
+import json
 import re
 import runpy
 import shlex
@@ -88,6 +89,21 @@ def test_a_notebook_shows_a_run_and_completes_its_tables(family: Run) -> None:
     shown = family._repr_html_()
     assert "<code>neurons</code></td><td style='text-align:right'>144</td>" in shown
     assert "seed0, seed1, seed2" in shown
+
+
+def test_the_notebook_runs(family: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cell after cell, over a run that lies where the notebook looks for it."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "suite").symlink_to(family.folder)
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "docs" / "example.ipynb").read_text("utf-8"))
+    names: dict[str, Any] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert names["universal"]["neurons"].to_list() == [24] * 6
+    best = family.scan("universality").collect()["excess_corr"].max()
+    assert names["card"].facts["excess_corr"] == best
 
 
 def test_there_is_something_to_run() -> None:
