@@ -108,6 +108,44 @@ class Run:
         """The wide table: one row per neuron."""
         return self.scan("neurons")
 
+    def activations(self, site: str = "post") -> pl.LazyFrame:
+        """What is kept of single positions: one row a model, layer and position.
+
+        Columns are model, layer, sequence, position, source, token_id, previous_id, next_id, and
+        `activation`: a list of all the layer's neurons. Raises TableError where a build kept none.
+        """
+        files = sorted(self.folder.glob(f"activations/*/{site}.*.arrow"))
+        if not files:
+            raise TableError(
+                f"{self.folder} has no activations of single positions.\n"
+                "Build it with --activations 2048."
+            )
+        at = pl.col("position")
+        near = {"previous_id": at - 1, "next_id": at + 1}
+        corpus = pl.scan_ipc(self.folder / "corpus" / "tokens.arrow").select(
+            "sequence", "source", pl.col("tokens").arr.to_list()
+        )
+        rows = pl.concat(
+            pl.scan_ipc(path).with_columns(
+                pl.col("activation").arr.to_list(),
+                model=pl.lit(path.parent.name),
+                layer=pl.lit(int(path.suffixes[-2].removeprefix(".")), pl.Int32),
+            )
+            for path in files
+        )
+        tokens = pl.col("tokens")
+        return rows.join(corpus, on="sequence", maintain_order="left").select(
+            *("model", "layer", "sequence", "position", "source", "token_id"),
+            *(
+                pl.when(place >= 0)
+                .then(tokens.list.get(place, null_on_oob=True))
+                .cast(pl.Int32)
+                .alias(name)
+                for name, place in near.items()
+            ),
+            "activation",
+        )
+
     def sql(self, text: str, *, allow_files: bool = False) -> pl.DataFrame:
         """The answer to a question over all tables, and files where allowed. Raises QueryError."""
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
@@ -129,10 +167,13 @@ class Run:
 
     def chart(self, name: str) -> "Chart":
         """A chart by name. Raises ChartError with the nearest name."""
-        from neurontab.show.charts import draw
+        from neurontab.show.charts import ACTIVATIONS, draw
+
+        def scan(table: str) -> pl.LazyFrame:
+            return self.activations() if table == ACTIVATIONS else self.scan(table)
 
         with self.damage_named():
-            return draw(name, self.scan, self.manifest.tables, self.manifest.run_id)
+            return draw(name, scan, self.manifest.tables, self.manifest.run_id)
 
     def card(self, model: str, neuron: str) -> "Card":
         """Everything that is known of a neuron, such as `11.3030`. Raises QueryError."""

@@ -11,6 +11,7 @@ from neurontab.errors import ChartError
 from neurontab.run import Run
 from neurontab.show.charts import CHARTS, title_of
 from neurontab.show.charts.matching import correlations, match_layers
+from neurontab.show.charts.sampled import token_classes
 from neurontab.show.charts.style import counted, heat
 from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
@@ -43,6 +44,22 @@ def test_a_chart_of_no_neuron_says_so(family: Run) -> None:
     (rows,) = spec["datasets"].values()
     assert rows == [{"none": "no such neuron in this run"}]
     assert "left out" in spec["title"]["subtitle"]
+
+
+def test_the_sample_has_each_position_s_neighbours_and_values(family: Run) -> None:
+    found = family.activations().filter(pl.col("model") == "seed1", layer=1).collect()
+    tokens = pl.read_ipc(family.folder / "corpus" / "tokens.arrow").sort("sequence")
+    rows = np.array(tokens["tokens"].to_list())
+    kept = pl.read_ipc(family.folder / "activations" / "seed1" / "post.1.arrow")
+    places = ["sequence", "position"]
+    assert found.select(places).rows() == kept.select(places).rows()
+    assert found["activation"].to_list() == kept["activation"].to_list()
+    for row in found.rows(named=True):
+        sequence, position = row["sequence"], row["position"]
+        assert row["token_id"] == rows[sequence, position]
+        assert row["previous_id"] == rows[sequence, position - 1]
+        after = rows[sequence, position + 1] if position + 1 < rows.shape[1] else None
+        assert row["next_id"] == after
 
 
 def test_hundreds_of_thousands_of_neurons_are_counted_in_cells() -> None:
@@ -98,6 +115,37 @@ def test_the_heat_map_holds_the_shares_of_best_matches(
         (0, 3, 75),
         (1, 1, 25),
     ]
+
+
+def test_classes_of_a_planted_neuron_are_counted_apart(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """Neuron 1 is at 3 on token 7, at 0 on others; of the first layer nothing is drawn."""
+    sample = pl.LazyFrame(
+        {
+            "model": "a",
+            "layer": [1] * 4 + [0],
+            "sequence": 0,
+            "position": range(1, 6),
+            "source": "s",
+            "token_id": [7, 5, 7, 6, 7],
+            "previous_id": [0, 7, 5, 7, 6],
+            "next_id": [5, 7, 6, 7, None],
+            "activation": [[9.0, 3.0], [9.0, 0.0], [9.0, 3.0], [9.0, 0.0], [9.0, 9.0]],
+        },
+        schema_overrides={"layer": pl.Int32, "token_id": pl.Int32},
+    )
+    families = drawn(
+        QUERIES["families"].table,
+        """
+        model layer neuron family  family_feature family_value
+        a     1     1      unigram unigram_x      0.9
+        """,
+    )
+    features = drawn(QUERIES["token_features"].table, "feature token_id\nunigram_x 7")
+    (rows,) = token_classes(sample, families, features).to_dict()["datasets"].values()
+    found = {(row["group"], round(row["value"], 3)): row["n"] for row in rows}
+    assert found == {("true", 3.0): 2, ("not", 0.0): 2}
 
 
 def test_a_misspelt_chart_is_told_the_nearest(family: Run) -> None:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterable
 import polars as pl
 
 from neurontab.errors import ChartError, nearest
-from neurontab.show.charts import labels, matching, properties, vocabulary
+from neurontab.show.charts import labels, matching, properties, sampled, vocabulary
 from neurontab.show.charts.style import Chart, nothing
 
-__all__ = ["CHARTS", "Chart", "draw", "drawable", "title_of"]
+__all__ = ["ACTIVATIONS", "CHARTS", "Chart", "draw", "drawable", "title_of"]
 
+ACTIVATIONS = "activations"  # what a chart reads that is no table
 CHARTS: dict[str, Callable[..., Chart]] = {
     chart.__name__: chart
-    for module in (matching, properties, labels, vocabulary)
+    for module in (matching, properties, labels, vocabulary, sampled)
     for chart in module.CHARTS
 }
 
@@ -33,7 +34,7 @@ def draw(
             f"No chart {name!r}; there are {', '.join(CHARTS)}.{nearest(name, list(CHARTS))}"
         )
     function = CHARTS[name]
-    if missing := sorted(set(_reads(function)) - set(there)):
+    if missing := sorted({*_reads(function)} - {*there, ACTIVATIONS}):
         raise ChartError(
             f"Chart {name!r} needs {', '.join(missing)}, which this run has not.\n"
             "Build it of two models or more, with this version: neurontab build -m ONE -m OTHER"
@@ -48,7 +49,7 @@ def draw(
 
 def drawable(tables: Iterable[str]) -> list[str]:
     """The charts for which a run has the tables; one model alone lacks those of pairs."""
-    here = set(tables)
+    here = {*tables, ACTIVATIONS}
     return [name for name, chart in CHARTS.items() if here >= set(_reads(chart))]
 
 

@@ -1,0 +1,167 @@
+"""Charts of single activations, at the positions at which a build keeps those of all neurons."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import polars as pl
+
+from neurontab.show.charts.style import COLOURS, SMALL, WIDTH, Chart, counted, titled
+
+KEYS = ["model", "layer", "neuron"]
+SHOWN = 6  # neurons
+
+
+def token_classes(
+    activations: pl.LazyFrame, families: pl.LazyFrame, token_features: pl.LazyFrame
+) -> Chart:
+    """Post where the token has a neuron's feature, and where it has not.
+
+    Gurnee et al. 2024, figures 1b, 16 and 17; of the families unigram, alphabet and syntax those
+    that are explained best.
+    """
+    return _by_feature(
+        activations, families, token_features, "token_id", ("unigram", "alphabet", "syntax")
+    )
+
+
+def previous_classes(
+    activations: pl.LazyFrame, families: pl.LazyFrame, token_features: pl.LazyFrame
+) -> Chart:
+    """Post where the token before has a neuron's feature, and where it has not.
+
+    Gurnee et al. 2024, figure 18.
+    """
+    return _by_feature(activations, families, token_features, "previous_id", ("previous_token",))
+
+
+def source_classes(activations: pl.LazyFrame, families: pl.LazyFrame) -> Chart:
+    """Post in the source that a neuron responds to, and in the others.
+
+    Gurnee et al. 2024, figures 1d and 21; of the family context those that sources explain best.
+    """
+    values = _of(activations, _clearest(families, ("context",))).with_columns(
+        group=pl.when(pl.col("source") == pl.col("family_feature"))
+        .then(pl.lit("the source"))
+        .otherwise(pl.lit("others"))
+    )
+    return _histograms(values, ("the source", "others"))
+
+
+def word_places(
+    activations: pl.LazyFrame, families: pl.LazyFrame, vocabulary: pl.LazyFrame
+) -> Chart:
+    """Post where the token is a word, the beginning of one, or the rest.
+
+    Gurnee et al. 2024, figures 4a and 15; of the families unigram, alphabet and syntax those
+    that are explained best. The rest has no space before it, after a beginning comes a letter.
+    """
+    chosen = _clearest(families, ("unigram", "alphabet", "syntax"))
+    text = pl.col("text")
+    spaced = vocabulary.select("token_id", spaced=text.str.contains(r"^\s"))
+    letters = vocabulary.select(next_id="token_id", goes_on=text.str.contains(r"^\p{L}"))
+    values = (
+        _of(activations, chosen)
+        .join(spaced, on="token_id")
+        .join(letters, on="next_id")
+        .with_columns(
+            group=pl.when(~pl.col("spaced"))
+            .then(pl.lit("rest"))
+            .when("goes_on")
+            .then(pl.lit("beginning"))
+            .otherwise(pl.lit("word"))
+        )
+    )
+    return _histograms(values, ("word", "beginning", "rest"))
+
+
+def next_classes(
+    activations: pl.LazyFrame, explanations: pl.LazyFrame, token_features: pl.LazyFrame
+) -> Chart:
+    """Post where the token after has the feature that explains most of a neuron, and where not.
+
+    Gurnee et al. 2024, figure 24, right: neurons that are active before what they predict.
+    """
+    best = (
+        explanations.filter(pl.col("offset") == "next", pl.col("by") == "token")
+        .drop_nulls("explained_held_out")
+        .sort("explained_held_out", *KEYS, descending=[True, False, False, False])
+        .unique(KEYS, keep="first", maintain_order=True)
+        .head(SHOWN)
+        .select(*KEYS, family_feature="feature")
+    )
+    return _classes(activations, best, token_features, "next_id")
+
+
+def _by_feature(
+    activations: pl.LazyFrame,
+    families: pl.LazyFrame,
+    token_features: pl.LazyFrame,
+    token: str,
+    wanted: Sequence[str],
+) -> Chart:
+    return _classes(activations, _clearest(families, wanted), token_features, token)
+
+
+def _classes(
+    activations: pl.LazyFrame, chosen: pl.LazyFrame, token_features: pl.LazyFrame, token: str
+) -> Chart:
+    """By whether a token has the feature of each neuron."""
+    labelled = token_features.select(
+        pl.col("token_id").alias(token), family_feature="feature", group=pl.lit("true")
+    )
+    values = (
+        _of(activations, chosen)
+        .drop_nulls(token)
+        .join(labelled, on=[token, "family_feature"], how="left")
+        .with_columns(pl.col("group").fill_null("not"))
+    )
+    return _histograms(values, ("true", "not"))
+
+
+def _clearest(families: pl.LazyFrame, wanted: Sequence[str]) -> pl.LazyFrame:
+    """The neurons of some families with the highest evidence, and what it is of."""
+    return (
+        families.filter(pl.col("family").is_in(list(wanted)))
+        .sort("family_value", *KEYS, descending=[True, False, False, False])
+        .head(SHOWN)
+        .select(*KEYS, "family_feature")
+    )
+
+
+def _of(activations: pl.LazyFrame, chosen: pl.LazyFrame) -> pl.LazyFrame:
+    """The activations of a few neurons, one row a position."""
+    rows = activations.join(chosen, on=["model", "layer"])
+    value = pl.col("activation").list.get(pl.col("neuron"))
+    return rows.with_columns(value=value).drop("activation").collect().lazy()
+
+
+def _histograms(values: pl.LazyFrame, groups: Sequence[str]) -> Chart:
+    """Of each neuron, by group: per cent of the group's positions."""
+    named = values.select(
+        "group", "value", name=pl.format("{} L{}.N{} {}", *KEYS, "family_feature")
+    )
+    numbers = (
+        counted(named, ["name", "group"])
+        .with_columns(share=100 * pl.col("n") / pl.col("n").sum().over("name", "group"))
+        .filter(pl.col("n") > 0)
+        .collect()
+    )
+    chart = (
+        alt.Chart(numbers)
+        .mark_bar(opacity=0.6)
+        .encode(
+            x=alt.X("value:Q", title="post"),
+            y=alt.Y("share:Q", title="% of the positions", stack=None),
+            color=alt.Color(
+                "group:N", title=None, scale=alt.Scale(domain=list(groups), range=COLOURS)
+            ),
+        )
+        .properties(width=0.8 * WIDTH, height=SMALL)
+        .facet(alt.Facet("name:N", title=None), columns=3)
+    )
+    neurons = max(numbers["name"].n_unique(), 1)
+    n = numbers["n"].sum() // neurons
+    return titled(chart, f"{n:,} sampled positions of each neuron")
+
+
+CHARTS = (token_classes, previous_classes, source_classes, word_places, next_classes)
