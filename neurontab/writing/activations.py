@@ -1,6 +1,6 @@
 """The tables and files that come of running one model over the text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from neurontab.files import write_whole
 from neurontab.measure.chosen import Chosen
-from neurontab.measure.columns import with_keys
+from neurontab.measure.columns import Columns, with_keys
 from neurontab.measure.contexts import contexts
 from neurontab.measure.feature_rows import (
     feature_chance,
@@ -56,20 +56,12 @@ def write_survey(
     writer.write(
         activations.FEATURE_GROUPS,
         name,
-        *(
-            ({**here, "layer": layer, **which}, columns)
-            for layer, each in enumerate(layers)
-            for which, columns in feature_groups(each, survey)
-        ),
+        *_by_feature(here, ((feature_groups(each, survey)) for each in layers)),
     )
     writer.write(
         activations.FEATURE_CHANCE,
         name,
-        *(
-            ({**here, "layer": layer, **which}, columns)
-            for layer, each in enumerate(layers)
-            for which, columns in feature_chance(each, survey)
-        ),
+        *_by_feature(here, ((feature_chance(each, survey)) for each in layers)),
     )
     writer.write(
         activations.EXAMPLES,
@@ -86,6 +78,17 @@ def write_survey(
             columns[key] = names[columns.pop("group")]
         writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
     _write_activations(model, layers, survey, writer.folder / "activations" / name)
+
+
+def _by_feature(
+    here: Mapping[str, object], layers: Iterable[list[tuple[dict[str, str], Columns]]]
+) -> list[Keyed]:
+    """The rows of every layer under its number, and what their features are of."""
+    return [
+        ({**here, "layer": layer, **which}, columns)
+        for layer, rows in enumerate(layers)
+        for which, columns in rows
+    ]
 
 
 def write_support(survey: Survey, writer: Writer) -> None:

@@ -17,6 +17,7 @@ from neurontab.show.charts.style import (
     counted,
     heat,
     heat_chart,
+    histogram_chart,
     per_model,
     quantiles,
     titled,
@@ -121,16 +122,7 @@ def l2_penalties(neurons: pl.LazyFrame) -> Chart:
     """
     values = neurons.select("model", value="l2_penalty")
     numbers = counted(values, ["model"]).collect()
-    chart = (
-        alt.Chart(numbers)
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("value:Q", title="l2_penalty"),
-            y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
-        )
-        .properties(width=SMALL, height=SMALL)
-    )
-    return titled(by_model(chart), per_model(numbers))
+    return titled(histogram_chart(numbers, "l2_penalty"), per_model(numbers))
 
 
 def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFrame) -> Chart:

@@ -106,6 +106,20 @@ def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
     )
 
 
+def histogram_chart(numbers: pl.DataFrame, x: str) -> Any:
+    """Neurons counted by `counted`, by model, on a logarithmic scale that has 0."""
+    chart = (
+        alt.Chart(numbers)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("value:Q", title=x),
+            y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
+        )
+        .properties(width=SMALL, height=SMALL)
+    )
+    return by_model(chart)
+
+
 def by_model(chart: Any) -> Any:
     """Small pictures side by side."""
     return chart.facet(alt.Facet("model:N", title=None), columns=5)

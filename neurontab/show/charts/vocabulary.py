@@ -14,6 +14,7 @@ from neurontab.show.charts.style import (
     counted,
     heat,
     heat_chart,
+    histogram_chart,
     per_model,
     titled,
 )
@@ -185,16 +186,10 @@ def attention_scores(head_scores: pl.LazyFrame) -> Chart:
         .agg(value=ratio.sort_by(ratio.abs()).last())
     )
     numbers = counted(values, ["model"]).collect()
-    chart = (
-        alt.Chart(numbers)
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("value:Q", title="bos_score over chance"),
-            y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
-        )
-        .properties(width=SMALL, height=SMALL)
+    return titled(
+        histogram_chart(numbers, "bos_score over chance"),
+        f"{per_model(numbers)} before the last layer",
     )
-    return titled(by_model(chart), f"{per_model(numbers)} before the last layer")
 
 
 def _bands(table: pl.LazyFrame, name: str) -> Chart:
