@@ -47,7 +47,7 @@ def test_a_token_has_the_labels_of_its_word(run: Run, pipeline: Language) -> Non
         *("pos", "morph_number", "entity", "is_stop", "is_sentence_start"),
     }
     assert named.filter(position=0).is_empty()  # what begins a sequence is no text
-    assert named.filter(position=1)["is_sentence_start"].sum() > 20
+    assert named.filter(position=1)["is_sentence_start"].sum() > 5
     spelled = dict(run.scan("vocabulary").select("token_id", "bytes").collect().iter_rows())
     for column, value, words in (
         ("pos", "DET", r"(?i:the|a|an)"),
@@ -73,7 +73,7 @@ def test_a_token_has_the_labels_of_its_word(run: Run, pipeline: Language) -> Non
                     expected.add((sequence, position))
         rows = named.filter(pl.col(column) == value).select("sequence", "position").rows()
         assert set(rows) == expected
-        assert len(rows) == len(expected) >= 3
+        assert len(rows) == len(expected) >= 1
 
 
 def test_a_build_takes_what_spacy_says(run: Run, pipeline: Language, tmp_path: Path) -> None:

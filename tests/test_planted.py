@@ -225,7 +225,7 @@ def test_an_untrained_pair_has_no_universal_neuron(tmp_path: Path) -> None:
     settings = resolve(
         models=list(map(str, folders)),
         corpus=[str(suite.CORPUS)],
-        tokens=8_000,
+        tokens=4_000,
         matching={"draws": 1},
     )
     found = build(settings, tmp_path / "run").scan("universality").collect()

@@ -13,7 +13,7 @@ from neurontab.config import resolve
 from neurontab.run import Run
 
 ZOOS = 5
-WIDTH = 48  # of the layers of models that have learnt nothing
+WIDTH = 32  # of the layers of models that have learnt nothing
 READ_FROM = {"unigram", "alphabet", "previous_token"}  # a feature that is known
 FAMILIES = {"unigram", "alphabet", "previous_token", "syntax", "position", "context", "bos"}
 ROLES = {
@@ -101,7 +101,7 @@ def attention_to_bos(model: tiny.Model, tokens: torch.Tensor) -> float:
 
 def test_random_weights_have_next_to_no_label(tmp_path: Path) -> None:
     """Twenty models that have learnt nothing."""
-    text = planted.write_text(tmp_path / "text.jsonl", documents=12)
+    text = planted.write_text(tmp_path / "text.jsonl", documents=10)
     sources = []
     for seed in range(20):
         made = tiny.model(seed, d_mlp=WIDTH, d_model=64, words=len(planted.WORDS))

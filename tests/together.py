@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
 
 def in_mode(folder: Path, mode: str) -> BuildConfig:
     """A build of two tiny models whose states are kept after every batch."""
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=7_000))
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=5_000))
     return settings.model_copy(
         update={"matching": settings.matching.model_copy(update={"mode": mode})}
     )
