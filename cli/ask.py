@@ -54,8 +54,7 @@ def query(
     import neurontab
 
     wanted = format or _by_suffix(output)
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
     question = _question(sql, file)
     answer = neurontab.open(run).sql(question, allow_files=allow_files)
     if wanted is Format.TABLE and output is None:

@@ -4,14 +4,13 @@ import sys
 
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from neurontab.printable import printable
-from neurontab.show.card import Card, Context
+from neurontab.show.card import FAINT, HIGH, LOW, Card, Context
 from neurontab.show.headlines import headlines, written
 
-from .render import UNWRAPPED
+from .render import UNWRAPPED, table_of
 
 PROPERTIES = (  # of the many, those that the paper's figures are of
     *("sparsity", "mean", "var", "skew", "kurt", "bos_z", "position_mi", "source_eta2"),
@@ -19,7 +18,6 @@ PROPERTIES = (  # of the many, those that the paper's figures are of
     *("vocab_var", "vocab_skew", "vocab_kurt"),
 )
 SHADE = "on #{red:02x}{green:02x}{blue:02x}"
-HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0
 
 
 def print_card(card: Card) -> None:
@@ -41,26 +39,20 @@ def print_card(card: Card) -> None:
         if len(frame):
             console.print()
             console.print(Text(title, style="bold"))
-            console.print(_table(frame))
+            console.print(table_of(frame, _cell))
     for direction, texts in card.tokens.items():
         console.print()
         console.print(Text(direction.capitalize(), style="bold"))
         console.print(Text("  ".join(_quoted(text) for text in texts)))
-    strongest = max((abs(t.activation) for c in card.contexts for t in c.tokens), default=0.0)
     for number, context in enumerate(card.contexts):
         if not number or card.contexts[number - 1].side != context.side:
             console.print()
             console.print(Text(f"Contexts: {context.side}", style="bold"))
-        console.print(_context(context, strongest))
+        console.print(_context(context, card.strongest))
 
 
-def _table(frame: pl.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name, dtype in frame.schema.items():
-        table.add_column(Text(_one_line(name)), justify="right" if dtype.is_numeric() else "left")
-    for row in frame.iter_rows():
-        table.add_row(*(Text(_one_line(written(value))) for value in row))
-    return table
+def _cell(value: object) -> str:
+    return _one_line(written(value))
 
 
 def _quoted(text: str) -> str:
@@ -83,8 +75,8 @@ def _context(context: Context, strongest: float) -> Text:
 
 def _shade(activation: float, strongest: float) -> str:
     """Black on a colour that is the fuller, the stronger the activation."""
-    share = abs(activation) / strongest if strongest else 0.0
-    if share < 0.1:
+    share = abs(activation) / (strongest or 1.0)
+    if share < FAINT:
         return ""
     red, green, blue = (round(255 - share * (255 - c)) for c in (HIGH if activation > 0 else LOW))
     return "black " + SHADE.format(red=red, green=green, blue=blue)

@@ -50,8 +50,7 @@ def chart(
         if left := sorted(CHARTS.keys() - paths.keys()):
             typer.echo(f"Without tables to draw from: {', '.join(left)}.", err=True)
     else:
-        if output is not None:
-            refuse_existing(output, force=force)
+        refuse_existing(output, force=force)
         paths = {str(name): output or opened.folder / "charts" / f"{name}.png"}
     for known, path in paths.items():
         if path.suffix.lower() not in SUFFIXES:

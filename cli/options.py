@@ -14,9 +14,9 @@ RunFolder = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Replace the file of -o.")]
 
 
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raises FileError for a file that is there, unless it may be replaced."""
-    if path.is_file() and not force:
+def refuse_existing(path: Path | None, *, force: bool) -> None:
+    """Raises FileError for a file of -o that is there, unless it may be replaced."""
+    if path is not None and path.is_file() and not force:
         raise FileError(f"{path} exists.\nName another with -o, or replace it with --force.")
 
 

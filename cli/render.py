@@ -1,6 +1,7 @@
 """Frames and facts as text for a terminal."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -23,14 +24,20 @@ UNWRAPPED = 2_000  # columns where no terminal sets them
 def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | None = None) -> None:
     """A frame on stdout; says on stderr how many rows it hid."""
     shown = frame.head(limit)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name, dtype in frame.schema.items():
-        table.add_column(Text(printable(name)), justify="right" if dtype.is_numeric() else "left")
-    for row in shown.iter_rows():
-        table.add_row(*(Text(_text(value)) for value in row))
+    table = table_of(shown, _text, title)
     Console(width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
     if len(frame) > limit:
         Console(stderr=True).print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
+
+
+def table_of(frame: pl.DataFrame, cell: Callable[[object], str], title: str | None = None) -> Table:
+    """A frame as a table without lines, numbers to the right."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, dtype in frame.schema.items():
+        table.add_column(Text(printable(name)), justify="right" if dtype.is_numeric() else "left")
+    for row in frame.iter_rows():
+        table.add_row(*(Text(cell(value)) for value in row))
+    return table
 
 
 def print_plan(plan: "Plan", console: Console) -> None:

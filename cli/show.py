@@ -34,8 +34,7 @@ def show(
         model, neuron = names[0], model
     if output is not None and output.suffix != ".html":
         raise ConfigError(f"{output} must end in .html.")
-    if output is not None:
-        refuse_existing(output, force=force)
+    refuse_existing(output, force=force)
     found = opened.card(model, neuron)
     if output is not None:
         from neurontab.files import write_text

@@ -1,12 +1,10 @@
 """Labels of a run's text by a spaCy pipeline, as `build --labels` reads them."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 
 from neurontab.errors import ConfigError
 from neurontab.progress import Progress
@@ -43,13 +41,11 @@ def label(run: Run, pipeline: "Language", progress: Progress) -> pl.DataFrame:
     values; only those that occur.
     """
     spelled = dict(run.scan("vocabulary").select("token_id", "bytes").collect().iter_rows())
-    with pa.memory_map(str(run.folder / "corpus" / "tokens.arrow")) as file:
-        column = pa.ipc.open_file(file).read_all().column("tokens").combine_chunks()
-    sequences = column.flatten().to_numpy().reshape(-1, column.type.list_size)
+    sequences = pl.read_ipc(run.folder / "corpus" / "tokens.arrow")["tokens"].to_numpy()
     parts: list[pl.DataFrame] = []
     with progress.stage("labels", len(sequences), "sequences") as stage:
         read = (_spelled([spelled[token] for token in each]) for each in sequences.tolist())
-        for number, (first, words) in enumerate(_parsed(pipeline, read)):
+        for number, (words, first) in enumerate(pipeline.pipe(read, as_tuples=True)):
             parts.append(_rows(number, sequences[number], first, words))
             stage.advance(1)
     found = pl.concat(parts, how="diagonal")
@@ -75,14 +71,6 @@ def _spelled(tokens: list[bytes]) -> tuple[str, Places]:
 def _readable(letter: str) -> str:
     """The sign for what is broken in the place of a byte that is no part of a letter."""
     return "\N{REPLACEMENT CHARACTER}" if "\udc80" <= letter <= "\udcff" else letter
-
-
-def _parsed(
-    pipeline: "Language", read: Iterator[tuple[str, Places]]
-) -> Iterator[tuple[Places, "Doc"]]:
-    """The places of a sequence's tokens, and the words of its text."""
-    for words, first in pipeline.pipe(read, as_tuples=True):
-        yield first, words
 
 
 def _rows(number: int, tokens: npt.NDArray[np.uint32], first: Places, words: "Doc") -> pl.DataFrame:

@@ -123,20 +123,18 @@ def _ablate(
 ) -> None:
     """Candidates of the last layer, told by the tables that are written, are held at their mean."""
     found = ablated(model, survey.corpus, config, queries, writer)
-    sums = found.ablation.sums() if found else None
-    if found and sums:
-        name, ablation = f"{model.name}.ablations", found.ablation
+    if found:
         passes.over(
             survey.corpus,
-            name,
-            {"sums": sums},
-            partial(ablation.add, sums, batch_tokens=config.batch_tokens),
+            f"{model.name}.ablations",
+            {"sums": found.sums},
+            partial(found.ablation.add, found.sums, batch_tokens=config.batch_tokens),
             shown=f"ablations {model.name}",
             progress=progress,
-            sequences=ablation.sequences,
+            sequences=found.ablation.sequences,
         )
     if passes.processes.first:
-        write_ablations(model, found, sums, writer)
+        write_ablations(model, found, writer)
 
 
 def _keep_done(

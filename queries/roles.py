@@ -154,12 +154,11 @@ def roles(
         & (share - errors * pl.col(f"{name}_se") > mediated)
         for name, share in shares.items()
     }
-    is_candidate = {name: pl.col(f"is_{name}_candidate") for name in ("entropy", "frequency")}
     found = {
-        "entropy": is_candidate["entropy"]
+        "entropy": pl.col("is_entropy_candidate")
         & surely["norm_share"]
         & (pl.col("entropy_percentile") >= entropy_percentile),
-        "frequency": is_candidate["frequency"]
+        "frequency": pl.col("is_frequency_candidate")
         & surely["frequency_share"]
         & (pl.col("divergence_percentile") >= divergence_percentile),
         "prediction": kurt & (skew > 0),

@@ -82,6 +82,7 @@ def ablated(prepared: Prepared, positions: int, batch_tokens: int) -> dict[str, 
     counts = torch.ones(model.facts.d_vocab, dtype=torch.int64)
     ablation = Ablation.of(
         model,
+        readout,
         prepared.corpus,
         Held.of(torch.tensor([3]), torch.zeros(128), model.weights(1).w_out, readout),
         Frequency.of(ids, direction, counts, model.device),

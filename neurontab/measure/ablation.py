@@ -120,6 +120,7 @@ class Ablation:
     def of(
         cls,
         model: LanguageModel,
+        readout: Readout,
         corpus: Corpus,
         held: Held,
         frequency: Frequency,
@@ -132,7 +133,7 @@ class Ablation:
         sequences = range(min(len(corpus.tokens), -(-SPREAD * positions // context)))
         chosen = _chosen(corpus, sequences, positions, seed)
         groups = DocumentGroups.of(corpus)
-        return cls(model, model.readout(), corpus, held, frequency, sequences, chosen, groups)
+        return cls(model, readout, corpus, held, frequency, sequences, chosen, groups)
 
     def sums(self) -> AblationSums:
         """Nothing counted yet."""

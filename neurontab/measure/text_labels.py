@@ -69,6 +69,8 @@ def read_labels(files: Sequence[str], corpus: Corpus) -> TextLabels | None:
 
     Raises CorpusError where a file cannot be read or does not line up with the text.
     """
+    if not files:
+        return None
     names: dict[str, list[str]] = {}
     pattern = np.zeros(corpus.tokens.size, np.int32)
     codes: list[Ids] = []  # of each column, by pattern
@@ -81,7 +83,7 @@ def read_labels(files: Sequence[str], corpus: Corpus) -> TextLabels | None:
             everywhere = np.zeros(len(pattern), np.int32)
             everywhere[place] = code
             pattern, codes = _with_column(pattern, codes, everywhere)
-    return _labels(names, codes, pattern.reshape(corpus.tokens.shape)) if files else None
+    return _labels(names, codes, pattern.reshape(corpus.tokens.shape))
 
 
 def _read(file: Path, corpus: Corpus) -> tuple[pa.Table, Ids]:
@@ -123,9 +125,7 @@ def _lined_up(sequence: Ids, position: Ids, token: Ids, corpus: Corpus, file: Pa
     wrong = np.flatnonzero(~inside | (there != token))
     if len(wrong):
         row = wrong[np.lexsort((position[wrong], sequence[wrong]))[0]]
-        what = "nothing"
-        if inside[row]:
-            what = f"token {there[row]}"
+        what = f"token {there[row]}" if inside[row] else "nothing"
         raise CorpusError(
             f"{file}: sequence {sequence[row]} does not line up: at position {position[row]} it "
             f"has token {token[row]}, the text {what}.\n"

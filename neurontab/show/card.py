@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
@@ -13,6 +14,8 @@ Scan = Callable[[str], pl.LazyFrame]
 NAME = re.compile(r"[Ll]?(\d+)(?:\.[Nn]?|[Nn])(\d+)")
 SHOWN = 3  # contexts of a side
 BEST = 3  # features of an offset
+HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0; told apart by all colour vision
+FAINT = 0.1  # of the strongest activation, below which a token is not shaded
 SIDES = ("top", "bottom", "sample")
 OTHERS = ["other_layer", "other_neuron"]
 
@@ -58,13 +61,18 @@ class Card:
     properties: pl.DataFrame  # name, value, unit, percentile in the layer
     families: pl.DataFrame
     features: pl.DataFrame
-    effects: dict[str, object] = field(default_factory=dict)  # when it is ablated
-    matches: pl.DataFrame = field(default_factory=pl.DataFrame)
-    twins: pl.DataFrame = field(default_factory=pl.DataFrame)
-    tokens: dict[str, list[str]] = field(default_factory=dict)  # promoted, suppressed
-    neighbours: pl.DataFrame = field(default_factory=pl.DataFrame)
-    heads: pl.DataFrame = field(default_factory=pl.DataFrame)
-    contexts: list[Context] = field(default_factory=list)
+    effects: dict[str, object]  # when it is ablated
+    matches: pl.DataFrame
+    twins: pl.DataFrame
+    tokens: dict[str, list[str]]  # promoted, suppressed
+    neighbours: pl.DataFrame
+    heads: pl.DataFrame
+    contexts: list[Context]
+
+    @cached_property
+    def strongest(self) -> float:
+        """The highest absolute activation in any context; 0 without any."""
+        return max((abs(t.activation) for each in self.contexts for t in each.tokens), default=0.0)
 
 
 def card(scan: Scan, columns: Collection[Column], model: str, name: str) -> Card:

@@ -6,10 +6,9 @@ from html import escape as escape_html
 import polars as pl
 
 from neurontab.printable import printable
-from neurontab.show.card import Card, Context
+from neurontab.show.card import FAINT, HIGH, LOW, Card, Context
 from neurontab.show.headlines import headlines, written
 
-HIGH, LOW = "230, 159, 0", "86, 180, 233"  # above 0, below 0; told apart by all colour vision
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #111; background: #fff; }
@@ -39,7 +38,7 @@ def page(card: Card) -> str:
     parts = [
         f"<h1>{title}</h1>",
         *(f"<div>{safe(line)}</div>" for line in headlines(card)),
-        *_contexts(card.contexts),
+        *_contexts(card),
         '<div class="columns">',
         *(
             f"<section><h2>{heading}</h2>{_table(frame)}</section>"
@@ -94,16 +93,14 @@ def _token(text: str) -> str:
     return safe(text).replace("\n", "↵\n")
 
 
-def _contexts(contexts: Iterable[Context]) -> Iterator[str]:
+def _contexts(card: Card) -> Iterator[str]:
     """Tokens shaded by activation, side by side."""
-    contexts = list(contexts)
-    strongest = max((abs(t.activation) for c in contexts for t in c.tokens), default=0.0) or 1.0
     side = ""
-    for context in contexts:
+    for context in card.contexts:
         if context.side != side:
             side = context.side
             yield f"<h2>Contexts: {safe(side)}</h2>"
-        spans = (_span(context, place, strongest) for place in range(len(context.tokens)))
+        spans = (_span(context, place, card.strongest) for place in range(len(context.tokens)))
         about = f'<span class="about">{context.value:.3f}  {safe(context.source)}</span>'
         yield f'<div class="context">{about}\n{"".join(spans)}</div>'
 
@@ -111,8 +108,8 @@ def _contexts(contexts: Iterable[Context]) -> Iterator[str]:
 def _span(context: Context, place: int, strongest: float) -> str:
     token = context.tokens[place]
     colour = HIGH if token.activation > 0 else LOW
-    share = abs(token.activation) / strongest
-    shade = f' style="background:rgba({colour}, {share:.2f})"' if share >= 0.1 else ""
+    share = abs(token.activation) / (strongest or 1.0)
+    shade = f' style="background:rgba{(*colour, round(share, 2))}"' if share >= FAINT else ""
     text = _token(token.text)
     shown = f"<b>{text}</b>" if place == context.place else text
     return f'<span title="{token.activation:.3f}"{shade}>{shown}</span>'

@@ -25,10 +25,11 @@ MOST = 50  # candidates of a kind that are ablated, the most extreme ones
 
 @dataclass(frozen=True)
 class Ablated:
-    """Which neurons of a model's last layer are ablated, and which of them are candidates."""
+    """Which neurons of a model's last layer are ablated, and what changes as they are."""
 
     ablation: Ablation
     candidates: int  # the first of them; the rest are random others
+    sums: AblationSums
 
 
 def ablated(
@@ -50,26 +51,26 @@ def ablated(
     others = np.random.default_rng(config.seed).permutation(rest)
     controls = np.sort(others[: max(FEWEST, len(candidates))])
     neurons = torch.from_numpy(np.concatenate([candidates, controls]))
-    vocabulary = vocabulary_of(model, corpus)
+    vocabulary, readout = vocabulary_of(model, corpus), model.readout()
     counts = torch.from_numpy(corpus.token_counts(model.facts.d_vocab))
     ablation = Ablation.of(
         model,
+        readout,
         corpus,
-        Held.of(neurons, _mean(model, layer, writer), model.weights(layer).w_out, model.readout()),
+        Held.of(neurons, _mean(model, layer, writer), model.weights(layer).w_out, readout),
         Frequency.of(vocabulary.ids, vocabulary.frequency, counts, model.device),
         positions=config.ablations,
         seed=config.seed,
     )
-    return Ablated(ablation, len(candidates))
+    return Ablated(ablation, len(candidates), ablation.sums())
 
 
-def write_ablations(
-    model: LanguageModel, found: Ablated | None, sums: AblationSums | None, writer: Writer
-) -> None:
+def write_ablations(model: LanguageModel, found: Ablated | None, writer: Writer) -> None:
     """Table `ablations` of a model; of no rows where nothing was ablated."""
-    if found is None or sums is None:
+    if found is None:
         writer.write_frame(ABLATIONS, model.name, pl.DataFrame(schema=ABLATIONS.schema))
         return
+    sums = found.sums
     groups, neurons = sums.n.nonzero()[:, 0], found.ablation.held.neurons.cpu()
     columns: Columns = {
         "neuron": np.repeat(neurons.numpy(), len(groups)),

@@ -56,12 +56,12 @@ def write_survey(
     writer.write(
         activations.FEATURE_GROUPS,
         name,
-        *_by_feature(here, ((feature_groups(each, survey)) for each in layers)),
+        *_by_feature(here, (feature_groups(each, survey) for each in layers)),
     )
     writer.write(
         activations.FEATURE_CHANCE,
         name,
-        *_by_feature(here, ((feature_chance(each, survey)) for each in layers)),
+        *_by_feature(here, (feature_chance(each, survey) for each in layers)),
     )
     writer.write(
         activations.EXAMPLES,

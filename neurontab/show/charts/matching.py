@@ -40,7 +40,7 @@ def correlations(universality: pl.LazyFrame) -> Chart:
                 "quantity:N", title=None, scale=alt.Scale(domain=names, range=COLOURS[:3])
             ),
             strokeDash=alt.StrokeDash(
-                "quantity:N", title=None, scale=alt.Scale(domain=names, range=DASHES[:3])
+                "quantity:N", title=None, scale=alt.Scale(domain=names, range=DASHES)
             ),
         )
         .properties(width=WIDTH, height=HEIGHT)
@@ -103,7 +103,7 @@ def correlation_range(universality: pl.LazyFrame) -> Chart:
     Gurnee et al. 2024, figure 2b.
     """
     cells = heat(universality, "min_corr", "max_corr")
-    return titled(by_model(heat_chart(cells, "min_corr", "max_corr")), per_model(cells))
+    return titled(heat_chart(cells, "min_corr", "max_corr"), per_model(cells))
 
 
 def baseline_kinds(universality: pl.LazyFrame) -> Chart:
@@ -112,7 +112,7 @@ def baseline_kinds(universality: pl.LazyFrame) -> Chart:
     A raw rotation is dominated by the loudest neurons.
     """
     cells = heat(universality, "excess_corr", "excess_std")
-    return titled(by_model(heat_chart(cells, "excess_corr", "excess_std")), per_model(cells))
+    return titled(heat_chart(cells, "excess_corr", "excess_std"), per_model(cells))
 
 
 def universal_share(universality: pl.LazyFrame) -> Chart:

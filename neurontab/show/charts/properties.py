@@ -13,7 +13,6 @@ from neurontab.show.charts.style import (
     WIDTH,
     Chart,
     boxes,
-    by_model,
     counted,
     heat,
     heat_chart,
@@ -91,7 +90,7 @@ def sparsity_and_alignment(neurons: pl.LazyFrame) -> Chart:
     Gurnee et al. 2024, figure 9.
     """
     cells = heat(neurons, "sparsity", "in_out_sim")
-    return titled(by_model(heat_chart(cells, "sparsity", "in_out_sim")), per_model(cells))
+    return titled(heat_chart(cells, "sparsity", "in_out_sim"), per_model(cells))
 
 
 def nearest_vectors(neighbours: pl.LazyFrame, universality: pl.LazyFrame) -> Chart:

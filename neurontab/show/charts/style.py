@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart | alt.VConcatChart
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart
 
 BINS = 60
 FINEST = 40  # cells along an axis
@@ -18,7 +18,7 @@ COLOURS = [
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"),
     *("#000000", "#999999"),
 ]
-DASHES = [[1, 0], [4, 2], [2, 2], [6, 2, 2, 2], [1, 3]]
+DASHES = [[1, 0], [4, 2], [2, 2]]
 LEVEL = alt.Axis(labelAngle=0)
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 
@@ -51,9 +51,10 @@ def counted(values: pl.LazyFrame, by: Sequence[str], *, step: float | None = Non
     here = values.drop_nulls("value").join(ends, how="cross").with_columns(bin=place)
     n = here.group_by(*by, "bin").len("n")
     bins = n.select(pl.int_range(pl.col("bin").min(), pl.col("bin").max() + 1, dtype=pl.Int32))
-    groups = n.select(*by).unique() if by else pl.LazyFrame({"_": [0]})
     return (
-        groups.join(bins, how="cross")
+        n.select(by)
+        .unique()
+        .join(bins, how="cross")
         .join(n, on=[*by, "bin"], how="left")
         .join(ends.select("low", "step"), how="cross")
         .with_columns(
@@ -92,7 +93,7 @@ def heat(table: pl.LazyFrame, x: str, y: str) -> pl.DataFrame:
 
 def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
     """Cells of `heat`, by model."""
-    return (
+    chart = (
         alt.Chart(cells)
         .mark_rect()
         .encode(
@@ -104,6 +105,7 @@ def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
         )
         .properties(width=SMALL, height=SMALL)
     )
+    return by_model(chart)
 
 
 def histogram_chart(numbers: pl.DataFrame, x: str) -> Any:
@@ -125,15 +127,14 @@ def by_model(chart: Any) -> Any:
     return chart.facet(alt.Facet("model:N", title=None), columns=5)
 
 
-def boxes(spread: pl.DataFrame, x: alt.X, title: str, colour: alt.Color | None = None) -> Any:
+def boxes(spread: pl.DataFrame, x: alt.X, title: str, colour: alt.Color) -> Any:
     """Quantiles as boxes: 5 to 95 %, quartiles, median."""
     base = alt.Chart(spread).encode(x=x)
-    shade = alt.value(COLOURS[0]) if colour is None else colour
-    offset = {} if colour is None else {"xOffset": colour.shorthand}
+    offset = {"xOffset": colour.shorthand}
     low = alt.Y("q05:Q", title=title, scale=alt.Scale(zero=False, padding=6))
     return alt.layer(
-        base.mark_rule().encode(y=low, y2="q95:Q", color=shade, **offset),
-        base.mark_bar(size=8, opacity=0.75).encode(y="q25:Q", y2="q75:Q", color=shade, **offset),
+        base.mark_rule().encode(y=low, y2="q95:Q", color=colour, **offset),
+        base.mark_bar(size=8, opacity=0.75).encode(y="q25:Q", y2="q75:Q", color=colour, **offset),
         base.mark_tick(color="black", thickness=2, size=8).encode(y="q50:Q", **offset),
     )
 

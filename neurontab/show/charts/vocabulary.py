@@ -10,7 +10,6 @@ from neurontab.show.charts.style import (
     SMALL,
     WIDTH,
     Chart,
-    by_model,
     counted,
     heat,
     heat_chart,
@@ -75,7 +74,7 @@ def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
     )
     cells = heat(logs, "w_out_norm", "vocab_var")
     chart = heat_chart(cells, "log10 of w_out_norm", "log10 of vocab_var")
-    return titled(by_model(chart), per_model(cells))
+    return titled(chart, per_model(cells))
 
 
 def logit_effects(
