@@ -14,6 +14,7 @@ from neurontab.printable import printable
 from .ask import query, tables
 from .build import build
 from .chart import chart
+from .check import check
 from .derive import derive
 from .info import info
 from .label import label
@@ -64,7 +65,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (build, query, tables, derive, chart, show, info, label):
+for command in (build, query, tables, derive, chart, show, info, check, label):
     app.command()(command)
 
 

@@ -45,6 +45,10 @@ def query(
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Rows of a table that are shown; 0 is all.")
     ] = 40,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="NAME=FILE: a CSV, Parquet, Arrow or JSONL file as a table."),
+    ] = None,
     allow_files: Annotated[
         bool, typer.Option("--allow-files", help="Let the SQL read other files, too.")
     ] = False,
@@ -52,11 +56,14 @@ def query(
 ) -> None:
     """Ask a question in SQL over every table of a run."""
     import neurontab
+    from neurontab.tables.own import own_tables
 
     wanted = format or _by_suffix(output)
     refuse_existing(output, force=force)
     question = _question(sql, file)
-    answer = neurontab.open(run).sql(question, allow_files=allow_files)
+    opened = neurontab.open(run)
+    own = own_tables(table or (), taken=opened.manifest.tables)
+    answer = opened.sql(question, own, allow_files=allow_files)
     if wanted is Format.TABLE and output is None:
         from .render import print_frame
 

@@ -1,16 +1,13 @@
 """A neuron's card on a terminal."""
 
-import sys
-
 import polars as pl
-from rich.console import Console
 from rich.text import Text
 
 from neurontab.printable import printable
 from neurontab.show.card import FAINT, HIGH, LOW, Card, Context
 from neurontab.show.headlines import headlines, written
 
-from .render import UNWRAPPED, table_of
+from .render import Output, print_table
 
 PROPERTIES = (  # of the many, those that the paper's figures are of
     *("sparsity", "mean", "var", "skew", "kurt", "bos_z", "position_mi", "source_eta2"),
@@ -22,7 +19,7 @@ SHADE = "on #{red:02x}{green:02x}{blue:02x}"
 
 def print_card(card: Card) -> None:
     """The card on stdout."""
-    console = Console(width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False)
+    console = Output()
     console.print(Text(printable(str(card.neuron)), style="bold"))
     for line in headlines(card):
         console.print(Text(_one_line(line)))
@@ -39,7 +36,8 @@ def print_card(card: Card) -> None:
         if len(frame):
             console.print()
             console.print(Text(title, style="bold"))
-            console.print(table_of(frame, _cell))
+            if hidden := print_table(console, frame, _cell):
+                console.print(Text(f"too wide to show: {', '.join(hidden)}", style="dim"))
     for direction, texts in card.tokens.items():
         console.print()
         console.print(Text(direction.capitalize(), style="bold"))

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import polars as pl
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,26 +20,63 @@ if TYPE_CHECKING:
     from neurontab.run import Run
 
 MOST_ROWS = 40
-UNWRAPPED = 2_000  # columns where no terminal sets them
+UNWRAPPED = 2_000  # letters of a line where no terminal sets them
+NARROWEST = 16  # letters of a column of text that is wrapped
+GAP = 2  # letters between columns
+
+
+class Output(Console):
+    """Standard output, unwrapped where it is no terminal; a pipe that closes ends the command."""
+
+    def __init__(self) -> None:
+        super().__init__(width=None if sys.stdout.isatty() else UNWRAPPED, highlight=False)
+
+    def on_broken_pipe(self) -> None:
+        """Leaves the BrokenPipeError that is being handled to the command line."""
+        raise
 
 
 def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | None = None) -> None:
-    """A frame on stdout; says on stderr how many rows it hid."""
-    shown = frame.head(limit)
-    table = table_of(shown, _text, title)
-    Console(width=None if sys.stdout.isatty() else UNWRAPPED).print(table)
+    """A frame on stdout; says on stderr how many rows, and which columns, it hid."""
+    hidden = print_table(Output(), frame.head(limit), _text, title)
+    console = Console(stderr=True, highlight=False)
+    if hidden:
+        console.print(Text(printable(f"Too wide to show: {', '.join(hidden)}.")))
     if len(frame) > limit:
-        Console(stderr=True).print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
+        console.print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
 
 
-def table_of(frame: pl.DataFrame, cell: Callable[[object], str], title: str | None = None) -> Table:
-    """A frame as a table without lines, numbers to the right."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name, dtype in frame.schema.items():
-        table.add_column(Text(printable(name)), justify="right" if dtype.is_numeric() else "left")
-    for row in frame.iter_rows():
-        table.add_row(*(Text(cell(value)) for value in row))
-    return table
+def print_table(
+    console: Console, frame: pl.DataFrame, cell: Callable[[object], str], title: str | None = None
+) -> list[str]:
+    """A frame without lines, numbers to the right; returns the names of columns that do not fit.
+
+    Numbers are shown whole. Texts are wrapped, at `NARROWEST` letters at least.
+    """
+    rows = [[cell(value) for value in row] for row in frame.iter_rows()]
+    names = [printable(name) for name in frame.columns]
+    numeric = [dtype.is_numeric() for dtype in frame.dtypes]
+    least = [
+        max(map(cell_len, texts)) if number else min(max(map(cell_len, texts)), NARROWEST)
+        for number, texts in zip(numeric, zip(names, *rows, strict=True), strict=True)
+    ]
+    ends = accumulate(width + GAP for width in least)
+    fitting = max(sum(end - GAP <= console.width for end in ends), 1)
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0)
+    )
+    for name, number, width in zip(names[:fitting], numeric, least, strict=False):
+        table.add_column(
+            Text(name),
+            justify="right" if number else "left",
+            min_width=width,
+            no_wrap=number,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row[:fitting]))
+    console.print(table)
+    return names[fitting:]
 
 
 def print_plan(plan: "Plan", console: Console) -> None:

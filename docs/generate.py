@@ -70,7 +70,7 @@ def gallery() -> str:
         "# Gallery",
         "",
         "Every chart of the embedded suite, built with `neurontab build` and drawn with",
-        "`neurontab chart --all -o docs/gallery --ppi 60`; one alone with",
+        "`neurontab chart --all -o docs/gallery --ppi 50`; one alone with",
         "`neurontab chart NAME -o x.html`, `.svg`, `.png`, `.pdf` or `.json`.",
         "",
     ]

@@ -194,7 +194,10 @@ def describe(
 
 
 def default_folder(config: BuildConfig, file: Path | None = None) -> Path:
-    """`runs/suite`, else `runs/` plus the config file's stem or what the models' names share."""
+    """`runs/suite`, else `runs/` plus the config file's stem or what the models' names share.
+
+    Raises ModelError for a bad or a doubled name.
+    """
     if file is not None:
         return RUNS / file.stem
     if not config.models:

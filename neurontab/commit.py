@@ -17,7 +17,8 @@ BESIDE, WHOLE = Path(STATE, "beside"), Path(STATE, "whole")
 def replacing(folder: Path) -> Iterator[Path]:
     """A folder to write files in; all of them then stand at the same places in the run.
 
-    Hold the lock. An error or a kill inside leaves the run as it was.
+    Hold the lock. An error or a kill inside leaves the run as it was. Raises RunError and FileError
+    as `commit` does.
     """
     beside = folder / BESIDE
     shutil.rmtree(beside, ignore_errors=True)
@@ -59,7 +60,7 @@ def settle(folder: Path) -> None:
 
 
 def settle_held(folder: Path) -> None:
-    """`settle` for whoever holds the lock already."""
+    """`settle` for whoever holds the lock already. Raises RunError when that cannot be finished."""
     try:
         if (folder / WHOLE).is_dir():
             _put_in_place(folder)

@@ -37,7 +37,7 @@ def compare_family(
 ) -> Matched:
     """Writes the tables that compare neurons; returns how they were matched.
 
-    `known` is what each model's survey has found.
+    `known` is what each model's survey has found. Raises StoppedError when told to stop.
     """
     family = family_of(prepared, known, queries, writer)
     settings, device = prepared.config.matching, prepared.device

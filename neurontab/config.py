@@ -26,7 +26,10 @@ _COUNT = re.compile(r"(\d{1,3}(?:,\d{3})+|[\d_]+(?:\.\d+)?)\s*([KMBG]?)")
 
 
 def parse_count(written: object) -> int:
-    """`100M`, `10_000_000`, `1,000` and `2.5K` as whole numbers of at least 1."""
+    """`100M`, `10_000_000`, `1,000` and `2.5K` as whole numbers of at least 1.
+
+    Raises ValueError for anything else.
+    """
     found = _COUNT.fullmatch(str(written).strip().upper())
     count = Decimal(re.sub("[_,]", "", found[1])) * _SUFFIXES[found[2]] if found else Decimal(0)
     if isinstance(written, bool) or count < 1 or count != int(count):
@@ -35,7 +38,7 @@ def parse_count(written: object) -> int:
 
 
 def parse_tokens(written: object) -> object:
-    """A count, or `all`."""
+    """A count, or `all`. Raises ValueError for anything else but None."""
     return written if written in ("all", None) else parse_count(written)
 
 
@@ -44,7 +47,10 @@ _BYTES = re.compile(r"([\d_]+(?:\.\d+)?)\s*(?:([KMGT])(?:I?B)?|B)?")
 
 
 def parse_bytes(written: object) -> int | None:
-    """`16G`, `16GiB` and `1.5T`, in powers of 1,024, as a number of bytes."""
+    """`16G`, `16GiB` and `1.5T`, in powers of 1,024, as a number of bytes.
+
+    Raises ValueError for anything else but None.
+    """
     if written is None:
         return None
     found = _BYTES.fullmatch(str(written).strip().upper())
@@ -90,7 +96,7 @@ class BuildConfig(_Settings):
     """Everything that decides what a build's tables hold.
 
     Without models, the embedded suite. `tokens` counts counted positions; None takes the usual
-    number, `all` the whole corpus. `context` None takes the models' own, 512 at most.
+    number, `all` the whole corpus. `context` None takes the models' own, 512 tokens at most.
     """
 
     models: tuple[str, ...] = ()

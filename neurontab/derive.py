@@ -30,7 +30,8 @@ def derive(
     """Computes all derived tables from those of a run's `measured` ones, in order, into a folder.
 
     Returns how each was derived. Raises QueryError when a query is not as declared, fails, or a
-    threshold does not exist.
+    threshold does not exist, TableError when its values are not as declared, FileError when a file
+    cannot be written.
     """
     unknown = [name for name in thresholds if name not in queries]
     if unknown:
@@ -75,7 +76,8 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
     """Writes the derived tables of a finished run again, with these thresholds.
 
     Thresholds that are not given are at their defaults. The manifest records what was used. Raises
-    RunError when the run has tables of query modules that are not at hand.
+    RunError when the run has tables of query modules that are not at hand, or another process is at
+    work in it, TableError when a measured table is damaged, and what `derive` and `commit` raise.
     """
     missing = sorted(run.manifest.queries.keys() - run.queries.keys())
     if missing:
@@ -108,7 +110,7 @@ def _replace_derived(run: Run, thresholds: Thresholds) -> None:
 def parse_thresholds(assignments: list[str], queries: Mapping[str, Query]) -> Thresholds:
     """`universality.threshold=0.4` as a threshold of a query, in that threshold's type.
 
-    Raises QueryError for what is not an assignment or names no threshold.
+    Raises QueryError for what is not an assignment, names no threshold, or is of another type.
     """
     parsed: dict[str, dict[str, Value]] = defaultdict(dict)
     for assignment in assignments:

@@ -45,6 +45,12 @@ class ChartError(NeurontabError):
     """A chart that does not exist or cannot be written."""
 
 
+class CheckError(NeurontabError):
+    """A run whose files are not what its manifest says."""
+
+    exit_code = 3
+
+
 class StoppedError(NeurontabError):
     """Work that was told to stop and has kept what it had."""
 

@@ -33,7 +33,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def move_whole(source: Path, place: Path) -> None:
-    """Moves a file over another, which stays whole until then; also across file systems."""
+    """Moves a file over another, which stays whole until then; also across file systems.
+
+    Raises OSError when the system does not let it, or across file systems FileError.
+    """
     try:
         source.replace(place)
     except OSError as error:
@@ -44,7 +47,7 @@ def move_whole(source: Path, place: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole text file in UTF-8."""
+    """Writes a whole text file in UTF-8. Raises FileError when it cannot be written."""
     write_whole(path, lambda beside: beside.write_text(text, "utf-8"))
 
 

@@ -75,7 +75,10 @@ def under_way(folder: Path) -> tuple[dict[str, str] | None, Mapping[str, Any]]:
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> Path:
-    """The folder in which a claimed run is built; what an interrupted build left is still there."""
+    """The folder in which a claimed run is built; what an interrupted build left is still there.
+
+    Raises FileError when its config cannot be written.
+    """
     build = folder / BUILD
     for part in build.rglob(".*.part"):  # what a kill left half written
         part.unlink()
@@ -109,7 +112,10 @@ def run_id_of(fingerprint: Mapping[str, str]) -> str:
 
 
 def refuse_if_read_from(folder: Path, config: BuildConfig) -> None:
-    """Raises RunError when models, text or labels lie in the folder that is to be written."""
+    """Raises RunError when models, text or labels lie in the folder that is to be written.
+
+    Also when that folder lies in one that is read as text.
+    """
     models = (parse_source(spec).source for spec in config.models)
     read = [*models, *config.corpus, *config.labels]
     for place in map(Path, read):

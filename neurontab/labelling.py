@@ -34,11 +34,12 @@ def load_pipeline(name: str) -> "Language":
 
 
 def label(run: Run, pipeline: "Language", progress: Progress) -> pl.DataFrame:
-    """One row per token of a run's text, with what the pipeline says of the word it is in.
+    """One row per token of a run's text that is in a word, with what the pipeline says of that.
 
-    A token has the labels of the word that its first letter or sign is in. Columns are `pos`,
-    `dependency`, `entity`, one for each feature of morphology, such as `morph_number`, and truth
-    values; only those that occur.
+    A token has the labels of the word that its first letter or sign is in. Beside its place and id,
+    columns are `pos`, `dependency`, `entity`, one for each feature of morphology, such as
+    `morph_number`, and truth values; only those that occur. Raises TableError when the run is
+    damaged.
     """
     spelled = dict(run.scan("vocabulary").select("token_id", "bytes").collect().iter_rows())
     sequences = pl.read_ipc(run.folder / "corpus" / "tokens.arrow")["tokens"].to_numpy()

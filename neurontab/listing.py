@@ -29,7 +29,10 @@ def measure_listed(
     passes: Passes,
     progress: Progress,
 ) -> None:
-    """One pass for exact values, from where it was left; `name` is that of its state."""
+    """One pass for exact values, from where it was left; `name` is that of its state.
+
+    Raises StoppedError when told to stop.
+    """
     text, config = prepared.corpus, prepared.config
     steps = partial(
         sum_finals,
@@ -54,7 +57,10 @@ def measure_by_document(
     passes: Passes,
     progress: Progress,
 ) -> ByDocument:
-    """All matches by group of documents: in the passes that are done, or in one more."""
+    """All matches by group of documents: in the passes that are done, or in one more.
+
+    Raises StoppedError when told to stop.
+    """
     pairs = {}
     for model, other in combinations(family.layers, 2):
         unit, other_unit = matching.pairs(model, other)

@@ -30,7 +30,10 @@ def add_moments(
     lowest: npt.NDArray[np.float32],
     highest: npt.NDArray[np.float32],
 ) -> None:
-    """Power sums two rows at a time, so that they are fetched half as often; ends and histogram."""
+    """Power sums two rows at a time, so that they are fetched half as often; ends and histogram.
+
+    `sums` are [power, neuron], `counts` [neuron, bin]; `scale` is bins a unit of activation.
+    """
     neurons, bins = counts.shape
     for chunk in prange((neurons + NEAR - 1) // NEAR):
         begin, end = chunk * NEAR, min(neurons, (chunk + 1) * NEAR)
@@ -86,7 +89,10 @@ def add_sums(
     groups: npt.NDArray[np.int64],
     sums: npt.NDArray[np.float64],
 ) -> None:
-    """Adds every row to its group; rows of one group follow each other and stay in the cache."""
+    """Adds every row to its group [group, neuron].
+
+    Rows of one group follow each other and stay in the cache.
+    """
     for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
         begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
         for member in range(len(rows)):
@@ -107,9 +113,10 @@ def add_labelled(
     sums: npt.NDArray[np.float64],
     squares: npt.NDArray[np.float64],
 ) -> None:
-    """Adds rows less the shift to every label of their segment [half, label], squares to the half.
+    """Adds rows less the shift to every label of their segment, squares to the half.
 
-    Rows of a segment follow each other; it is of the half `halves[segment]`, and its labels are
+    `sums` are [half, label, neuron], `squares` [half, neuron]. Rows of a segment follow each other;
+    it is of the half `halves[segment]`, and its labels are
     `label[first[segment] : first[segment + 1]]`.
     """
     neurons = values.shape[1]
@@ -141,7 +148,7 @@ def add_highest(
     groups: npt.NDArray[np.int64],
     highest: npt.NDArray[np.float32],
 ) -> None:
-    """Keeps the highest value of every group."""
+    """Keeps the highest value of every group [group, neuron]."""
     for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
         begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
         for member in range(len(rows)):
@@ -157,7 +164,7 @@ def add_active(
     groups: npt.NDArray[np.int64],
     active: npt.NDArray[np.int32],
 ) -> None:
-    """Counts the values above 0 of every group."""
+    """Counts the values above 0 of every group [group, neuron]."""
     for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
         begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
         for member in range(len(rows)):
@@ -179,7 +186,10 @@ def add_extremes(
     document: npt.NDArray[np.int32],
     around: npt.NDArray[np.float32],
 ) -> None:
-    """Compares every activation with the least that is kept, and looks again at what is better."""
+    """Compares every activation with the least that is kept, and looks again at what is better.
+
+    What is kept is [neuron, kept], `around` [neuron, kept, offset]; a sequence has `context` rows.
+    """
     neurons = values.shape[1]
     factor = np.float32(sign)
     for chunk in prange((neurons + NEAR - 1) // NEAR):
@@ -229,7 +239,7 @@ def merge_extremes(
     other_document: npt.NDArray[np.int32],
     other_around: npt.NDArray[np.float32],
 ) -> None:
-    """Offers every context of the other to those that are kept."""
+    """Offers every context of the other to those that are kept; arrays as in `add_extremes`."""
     for neuron in prange(len(value)):
         for other in range(KEPT):
             if other_place[neuron, other] == NOWHERE:
@@ -291,7 +301,8 @@ def add_sketch(
 ) -> None:
     """Adds every row less its group's mean, times a sign, to a bucket of every replicate.
 
-    One replicate after the other, so that its buckets stay in the cache.
+    `means` are [group, neuron], `buckets` and `signs` [replicate, member], `sums` [replicate,
+    bucket, neuron]. One replicate after the other, so that its buckets stay in the cache.
     """
     for chunk in prange((values.shape[1] + WIDE - 1) // WIDE):
         begin, end = chunk * WIDE, min(values.shape[1], (chunk + 1) * WIDE)
@@ -320,7 +331,8 @@ def turn(
 ) -> None:
     """Writes rows less the shift, neuron j of each so many strides beyond where it begins.
 
-    Rows that follow each other in a piece are written together.
+    `begin` and `stride` are of each row, in places of `turned`, which has one axis. Rows that
+    follow each other in a piece are written together.
     """
     neurons = values.shape[1]
     for block in prange((len(rows) + LINE - 1) // LINE):

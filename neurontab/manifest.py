@@ -70,7 +70,7 @@ class Matched:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything needed to trust a run, and to build it again."""
+    """Everything needed to trust a run, and to build it again; `stages` took so many seconds."""
 
     run_id: str
     created: str
@@ -98,7 +98,7 @@ class Manifest:
         return {f"tables/{name}/{part}.parquet" for name, part in parts} | set(self.files)
 
     def write(self, folder: Path) -> None:
-        """Puts the manifest in its place."""
+        """Puts the manifest in its place. Raises FileError when it cannot be written."""
         write_text(folder / NAME, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
 
 

@@ -26,7 +26,8 @@ from neurontab.writing.weights import write_logit_effects, write_weights
 from neurontab.writing.writer import Writer
 
 FILE = "file:"  # begins the key of a written file's digest
-SHOWN = 50  # neurons of each model whose logits are kept for every token
+SHOWN = 50  # of each model's most universal neurons the logits of every token are kept
+ENTROPY = 10  # and of so many entropy candidates, and as many random others
 
 
 def measure_family(
@@ -38,7 +39,8 @@ def measure_family(
 ) -> Matched:
     """Writes every measured table into a build's folder; returns how neurons were matched.
 
-    Of several processes the first writes.
+    Of several processes the first writes. Raises StoppedError when told to stop, and ModelError
+    where activations or weights are not finite numbers.
     """
     models, text, config = prepared.models, prepared.corpus, prepared.config
     writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
@@ -62,10 +64,13 @@ def measure_family(
         for model in models
     }
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
-    if first and len(models) > 1:
-        most = _most_universal(queries, writer)
+    if first:
+        shown = [_entropy_candidates(queries, writer)]
+        if len(models) > 1:
+            shown.append(_most_universal(queries, writer))
+        neurons = pl.concat(shown).unique().collect()
         for model in models:
-            write_logit_effects(model, text, most.filter(model=model.name), writer)
+            write_logit_effects(model, text, neurons.filter(model=model.name), writer)
     return matched
 
 
@@ -167,7 +172,29 @@ def _needed(layers: list[LayerStatistics]) -> State:
     return found
 
 
-def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.DataFrame:
+def _entropy_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
+    """Of each model that has any, those that least is read of, and random others of their layer."""
+    frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
+    frames["weight_shape"] = queries["weight_shape"](frames)
+    keys = ["model", "layer", "neuron"]
+    known = (
+        writer.scan("ablations")
+        .select(*keys, "is_control")
+        .unique()
+        .join(queries["role_candidates"](frames), on=keys)
+        .join(frames["vocab_effect"].select(*keys, "null_fraction"), on=keys)
+        .filter(pl.col("is_control") | pl.col("is_entropy_candidate"))
+        .filter(pl.col("is_entropy_candidate").any().over("model"))
+    )
+    return (
+        known.sort("is_control", "null_fraction", *keys, descending=[False, True, *[False] * 3])
+        .group_by("model", "is_control", maintain_order=True)
+        .head(ENTROPY)
+        .select(keys)
+    )
+
+
+def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
     """The neurons of each model with the highest excess correlation."""
     measured = ("models", "matches", "baselines", "twins", "jackknife", "document_groups")
     frames = {name: writer.scan(name) for name in measured}
@@ -180,5 +207,4 @@ def _most_universal(queries: dict[str, Query], writer: Writer) -> pl.DataFrame:
         .group_by("model", maintain_order=True)
         .head(SHOWN)
         .select("model", "layer", "neuron")
-        .collect()
     )

@@ -24,7 +24,10 @@ def match_exactly(
     passes: Passes,
     progress: Progress,
 ) -> None:
-    """Shows every tile to the readers, some in each pass; goes on where that was left."""
+    """Shows every tile to the readers, some in each pass; goes on where that was left.
+
+    Raises StoppedError when told to stop.
+    """
     pairs = place_pairs({name: len(layers) for name, layers in family.layers.items()})
     widths = {place: len(family.facts(place).eligible) for pair in pairs for place in pair}
     read = Count()

@@ -57,6 +57,8 @@ class Passes:
         """One pass over the tokens, from where it was left; `name` is that of its state.
 
         Each process runs its share of all sequences, or of some; all is added up in the first.
+        Raises StoppedError when told to stop or another process is gone, RunError when the folder
+        is, FileError when a state cannot be kept.
         """
         every = corpus.sequences if sequences is None else sequences
         share = self.processes.share(every)
@@ -81,7 +83,10 @@ class Passes:
         shown: str,
         progress: Progress,
     ) -> None:
-        """The same, when all processes need what has been added up: it is kept as it is done."""
+        """The same, when all processes need what has been added up: it is kept as it is done.
+
+        Raises what `over` does.
+        """
         state = self.done.load(name)
         if state is None or int(state[NEXT]) < len(corpus.tokens):
             self.over(corpus, name, parts, steps, shown=shown, progress=progress)
@@ -102,7 +107,10 @@ class Passes:
         self.own.forget(name)
 
     def keep(self, name: str, parts: Mapping[str, Kept]) -> None:
-        """Keeps what the first process has read, and gives it to the others."""
+        """Keeps what the first process has read, and gives it to the others.
+
+        Raises FileError when it cannot be kept, RunError when the folder is gone.
+        """
         self.refuse_if_gone()
         if self.processes.first:
             self.done.save(

@@ -85,7 +85,8 @@ class Prepared:
 def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALONE) -> Prepared:
     """Loads and checks what a config names, for one of some processes.
 
-    Raises ConfigError, ModelError or CorpusError for what is missing or does not fit together.
+    Raises ConfigError, ModelError or CorpusError for what is missing or does not fit together, and
+    FileError when the text's cache cannot be written.
     """
     device = device_of(config.device)
     specs = config.models or tuple(str(folder) for folder in suite.models())

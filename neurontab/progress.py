@@ -10,7 +10,7 @@ class Stage(Protocol):
     """One stage under way."""
 
     def advance(self, steps: float) -> None:
-        """So much more is done."""
+        """So much more is done, in the stage's unit."""
 
 
 @runtime_checkable
@@ -18,7 +18,7 @@ class Progress(Protocol):
     """Shows stages; the command line draws bars or prints a line for each."""
 
     def stage(self, name: str, total: int, unit: str) -> AbstractContextManager[Stage]:
-        """A context in which one stage runs."""
+        """A context in which one stage runs, of `total` steps in a unit; 0 where not known."""
 
 
 class Silent:

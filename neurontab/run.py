@@ -1,6 +1,6 @@
 """An open run: its tables, questions over them, and charts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from html import escape
@@ -79,7 +79,10 @@ class Run:
         }
 
     def tables(self) -> dict[str, Table]:
-        """The declarations of all tables that the run has, measured first."""
+        """The declarations of all tables that the run has, measured first.
+
+        Raises TableError when one that is read from its file is damaged.
+        """
         known = [*(n for n in self._declared if n in self.manifest.tables), *self.manifest.tables]
         return {name: self.table(name) for name in dict.fromkeys(known)}
 
@@ -105,11 +108,11 @@ class Run:
 
     @property
     def neurons(self) -> pl.LazyFrame:
-        """The wide table: one row per neuron."""
+        """The wide table: one row per neuron. Raises TableError as `scan` does."""
         return self.scan("neurons")
 
     def activations(self, site: str = "post") -> pl.LazyFrame:
-        """What is kept of single positions: one row a model, layer and position.
+        """What is kept of single positions, pre or post: one row a model, layer and position.
 
         Columns are model, layer, sequence, position, source, token_id, previous_id, next_id, and
         `activation`: a list of all the layer's neurons. Raises TableError where a build kept none.
@@ -146,11 +149,21 @@ class Run:
             "activation",
         )
 
-    def sql(self, text: str, *, allow_files: bool = False) -> pl.DataFrame:
-        """The answer to a question over all tables, and files where allowed. Raises QueryError."""
+    def sql(
+        self,
+        text: str,
+        tables: Mapping[str, pl.DataFrame | pl.LazyFrame] | None = None,
+        *,
+        allow_files: bool = False,
+    ) -> pl.DataFrame:
+        """The answer to a question over all tables, others beside them, and files where allowed.
+
+        Raises QueryError, and TableError for a damaged file.
+        """
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
-            name: partial(self.scan, name) for name in self.manifest.tables
+            name: frame.lazy for name, frame in (tables or {}).items()
         }
+        scans |= {name: partial(self.scan, name) for name in self.manifest.tables}
         with self.damage_named():
             return ask(text, scans, allow_files=allow_files)
 
@@ -166,17 +179,23 @@ class Run:
         return query({table: self._scan_or_empty(table) for table in query.inputs}, **thresholds)
 
     def chart(self, name: str) -> "Chart":
-        """A chart by name. Raises ChartError with the nearest name."""
+        """A chart by name.
+
+        Raises ChartError with the nearest name, and TableError for a damaged file.
+        """
         from neurontab.show.charts import ACTIVATIONS, draw
 
         def scan(table: str) -> pl.LazyFrame:
-            return self.activations() if table == ACTIVATIONS else self.scan(table)
+            return self.activations("pre") if table == ACTIVATIONS else self.scan(table)
 
         with self.damage_named():
             return draw(name, scan, self.manifest.tables, self.manifest.run_id)
 
     def card(self, model: str, neuron: str) -> "Card":
-        """Everything that is known of a neuron, such as `11.3030`. Raises QueryError."""
+        """Everything that is known of a neuron, such as `11.3030`.
+
+        Raises QueryError, and TableError for a damaged file.
+        """
         from neurontab.show.card import card
 
         columns = self.table("neurons").columns
@@ -224,7 +243,10 @@ class Run:
 
     @cached_property
     def queries(self) -> dict[str, Query]:
-        """The shipped query modules and those of the folder given, in order."""
+        """The shipped query modules and those of the folder given, in order.
+
+        Raises QueryError when one is not as the contract says.
+        """
         return discover(self.queries_folder)
 
     def _scan_or_empty(self, name: str) -> pl.LazyFrame:
@@ -255,7 +277,8 @@ def _size(n: int | None) -> str:
 def open_run(folder: str | Path | None = None, queries: str | Path | None = None) -> Run:
     """A run by its folder; without one, the newest finished run under `runs/`.
 
-    `queries` is a folder of query modules of one's own. Raises RunError when there is no run.
+    `queries` is a folder of query modules of one's own. Raises RunError when there is no run, or it
+    is damaged.
     """
     return Run(
         Path(folder) if folder is not None else newest(),
@@ -264,7 +287,10 @@ def open_run(folder: str | Path | None = None, queries: str | Path | None = None
 
 
 def newest(runs: Path = RUNS) -> Path:
-    """The folder of the run whose manifest was written last, be it still to be put in place."""
+    """The folder of the run whose manifest was written last, be it still to be put in place.
+
+    Raises RunError when there is none.
+    """
     written = {
         runs / path.relative_to(runs).parts[0]: path.stat().st_mtime
         for place in (Path(), WHOLE)

@@ -49,7 +49,7 @@ def match_sketched(
     """Fills the matching with exact correlations, and the other readers from estimates.
 
     Returns what the passes for exact values have summed, and how many rows the chosen pairs did
-    not settle.
+    not settle. Raises StoppedError when told to stop.
     """
     candidates = _candidates(
         prepared, family, survey, matching.ranks, readers, plan, passes=passes, progress=progress

@@ -35,7 +35,7 @@ COLUMNS = (
     Column(
         "excess_std",
         pl.Float32,
-        "The same against the standardised baseline, which loud neurons do not dominate.",
+        "Excess over the standardised baseline, which loud neurons do not dominate.",
         nullable=True,
     ),
     Column(

@@ -19,22 +19,22 @@ COLUMNS = (
     Column(
         "vocab_var",
         pl.Float32,
-        "Population variance of these cosines: high where tokens are parted in two.",
+        "Variance of the cosines with all tokens: high where tokens are parted in two.",
         NAMES,
         check=at_least(0),
     ),
     Column(
         "vocab_skew",
         pl.Float32,
-        "Skewness of these cosines: above 0 where few tokens are promoted, below 0 where few are "
-        "suppressed; null if all are equal.",
+        "Skewness of the cosines with all tokens: above 0 where few tokens are promoted, below 0 "
+        "where few are suppressed; null if all are equal.",
         NAMES,
         nullable=True,
     ),
     Column(
         "vocab_kurt",
         pl.Float32,
-        "Kurtosis of these cosines, 3 for a Gaussian; null if all are equal.",
+        "Kurtosis of the cosines with all tokens, 3 for a Gaussian; null if all are equal.",
         NAMES,
         nullable=True,
     ),

@@ -16,7 +16,7 @@ FLOORS = [
     {"show", "manifest", "lock", "passes"},
     {"commit"},
     {"run", "folder"},
-    {"derive", "writing", "prepare", "labelling"},
+    {"derive", "writing", "prepare", "labelling", "checking"},
     {"listing"},
     {"multiplying", "sketching"},
     {"comparing"},

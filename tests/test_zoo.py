@@ -68,6 +68,9 @@ def test_every_planted_neuron_is_found_and_nothing_else_is(
         for layer, neuron, feature in found.rows():
             assert tokens(run, feature) == tokens(run, zoo.features[layer, neuron])
         assert len(found) == sum(family in READ_FROM for family in zoo.families.values())
+        entropy = {place for place, role in zoo.roles.items() if role == "entropy"}
+        kept = run.scan("logit_effects").filter(model=name).select("layer", "neuron").collect()
+        assert entropy <= set(kept.rows())
 
 
 def test_what_moves_a_score_for_bos_moves_attention(zoos: dict[str, planted.Zoo]) -> None:

@@ -63,7 +63,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Frequency:
-    """The tokens' frequency: a distribution, and the direction of its log in the logits."""
+    """The tokens' frequency: a distribution, and the direction of its log in the logits.
+
+    As in Stolfo et al. 2024, 4.
+    """
 
     share: Float[Tensor, " vocabulary"]
     direction: Float[Tensor, " vocabulary"]  # centred, of length 1; 0 where tokens do not count
@@ -85,7 +88,10 @@ class Frequency:
 
 
 class AblationSums(Accumulator):
-    """By group of documents: positions, and sums of what changes as each neuron is ablated."""
+    """By group of documents: positions, and sums of what changes as each neuron is ablated.
+
+    `sums` are [neuron, group, quantity], in nats, the last quantity in positions.
+    """
 
     JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "sums": torch.add}
 
@@ -147,7 +153,10 @@ class Ablation:
         sequences: range,
         advance: Callable[[float], None],
     ) -> Iterator[int]:
-        """Adds these sequences; yields the number of the next after each batch."""
+        """Adds these sequences; yields the number of the next after each batch.
+
+        `advance` is told of tokens.
+        """
         at_once = max(1, AT_ONCE // len(self.readout.unembed))
         for batch in batches(self.corpus, batch_tokens, sequences):
             rows = self.chosen[batch.first_place :][: batch.tokens.numel()].nonzero()[:, 0]
@@ -186,7 +195,10 @@ class Before:
     def changes(
         self, held: Held, post: Float[Tensor, "token held"]
     ) -> Float[Tensor, "held token quantity"]:
-        """What changes as each neuron is held at its mean."""
+        """What changes as each neuron is held at its mean (Stolfo et al. 2024, 3.2 and 4).
+
+        Quantities are in the order of `QUANTITIES`, in nats but for the last: 1 where it changed.
+        """
         found = [
             self._change(held.written[n], held.w_out[n], held.mean[n] - post[:, n])
             for n in range(len(held.neurons))

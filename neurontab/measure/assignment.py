@@ -15,9 +15,9 @@ def assign(
 ) -> Indices:
     """The pairs with the highest sum of `corr` in which every row and column occurs at most once.
 
-    Only the given pairs are possible, and of those the ones above 0; returns where the chosen ones
-    stand among them, by row. Solved exactly on the sparse graph (Jonker and Volgenant 1987), to
-    which every row and every column has an edge of its own for staying alone.
+    Only the given pairs [pair] are possible, and of those the ones above 0; returns where the
+    chosen ones stand among them, by row. Solved exactly on the sparse graph (Jonker and Volgenant
+    1987), to which every row and every column has an edge of its own for staying alone.
     """
     rows, columns = shape
     possible = (corr > 0).nonzero()[0]

@@ -33,7 +33,8 @@ class Draws:
 class Baselines:
     """Reads from tiles the best correlation of every neuron with other models' rotated layers.
 
-    Each layer is rotated within itself, once for each draw, the same for all other models.
+    The baseline of Gurnee et al. 2024, 3.1. Each layer is rotated within itself, once for each
+    draw, the same for all other models.
     """
 
     def __init__(self, family: Family, draws: Draws, device: torch.device) -> None:

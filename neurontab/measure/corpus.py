@@ -156,7 +156,10 @@ def _documents_at(
 
 
 def place(corpus: Corpus, folder: Path) -> None:
-    """Puts the corpus' files into a run: hard links where the file system has them, else copies."""
+    """Puts the corpus' files into a run: hard links where the file system has them, else copies.
+
+    Raises FileError when they cannot be copied.
+    """
     for name in FILES:
         _link(corpus.folder / name, folder / name)
 

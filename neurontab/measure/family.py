@@ -28,8 +28,8 @@ class LayerFacts:
 class Family:
     """All neurons of all models.
 
-    `two_sided` families have gated MLPs: there a unit's sign is arbitrary, and matches are by
-    absolute correlation.
+    `n` is of counted positions. `two_sided` families have gated MLPs: there a unit's sign is
+    arbitrary, and matches are by absolute correlation.
     """
 
     layers: dict[str, list[LayerFacts]]

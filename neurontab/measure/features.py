@@ -124,7 +124,7 @@ class Labelled:
 class FeatureSums(Accumulator):
     """By half of the documents and label: positions, and sums of x less its shift.
 
-    Of each half also the sums of its squares.
+    Of each half also the sums of its squares. `sums` are [half, label, neuron].
     """
 
     FIXED: ClassVar[tuple[str, ...]] = ("shift",)

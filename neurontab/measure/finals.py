@@ -37,7 +37,10 @@ BLOCK = 8_192  # units of which a piece stays in a processor's cache
 
 
 class GroupMoments(Accumulator):
-    """By group of documents: positions, and of each unit the sums of x and x², shifted."""
+    """By group of documents: positions, and of each unit the sums of x and x², shifted.
+
+    Sums are [group, unit].
+    """
 
     JOINED: ClassVar[dict[str, Join]] = {"n": torch.add, "sums": torch.add, "squares": torch.add}
 
@@ -220,7 +223,7 @@ def sum_finals(
 ) -> Iterator[int]:
     """Adds these sequences; yields the number of the next after each block.
 
-    Only models that something is measured of are run.
+    Only models that something is measured of are run; `advance` is told of tokens.
     """
     wanted = {name for key in (*finals.listed, *finals.rows) for name in key}
     room = max(batch_tokens, block_tokens)

@@ -61,7 +61,7 @@ class Memory:
 
 
 def memory(models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, free: int) -> Memory:
-    """The memory of a build; of what is free, all that is `allowed`, or else most."""
+    """The memory of a build, in bytes; of what is free, all that is `allowed`, or else most."""
     base = _base(models, needs)
     together = _together(models, needs)
     budget = min(allowed, free) if allowed else int(FREE_SHARE * free)

@@ -172,9 +172,8 @@ class LanguageModel:
             w_gate=None if gate is None else gate.detach().double().T,
         )
         weights = fold(raw, self._norm(self.bridge.blocks[layer].ln2))
-        if not all(
-            torch.isfinite(each).all() for each in (weights.w_in, weights.w_out, weights.b_in)
-        ):
+        parts = (weights.w_in, weights.w_out, weights.b_in, weights.w_gate)
+        if not all(torch.isfinite(each).all() for each in parts if each is not None):
             raise ModelError(
                 f"{self.name}: the MLP weights of layer {layer} are not all finite numbers.\n"
                 "The model's files are damaged."

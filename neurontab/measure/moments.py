@@ -21,9 +21,10 @@ ROUNDING = 1e-6  # keeps the bins of a constant neuron apart in float32
 class Moments(Accumulator):
     """Power sums and histogram of activations, for the neurons of one layer and site.
 
-    Sums are of deviations from a fixed shift, in float64, so that any split of the same tokens
-    gives the same moments to 1e-6. Bins are equal between `lower` and `upper`, which the first
-    tokens suggest; the outer bins take in what lies beyond.
+    Sums [power, neuron] are of deviations from a fixed shift, in float64, so that any split of the
+    same tokens gives the same moments to 1e-6. Bins, whose counts are [neuron, bin], are equal
+    between `lower` and `upper`, which the first tokens suggest; the outer bins take in what lies
+    beyond.
     """
 
     FIXED: ClassVar[tuple[str, ...]] = ("shift", "lower", "upper")

@@ -14,9 +14,9 @@ RELATIONS = ("in_in", "in_out", "out_in", "out_out")  # own vector, the other's 
 
 
 def neighbours(layers: Sequence[MlpWeights]) -> Iterator[tuple[str, str, Columns]]:
-    """Relation, side and the neurons with the highest and lowest cosines (ibid., 2.8 of the code).
+    """Relation, side and the neurons with the highest and lowest cosines.
 
-    A neuron is no neighbour of itself.
+    As in the code of Gurnee et al. 2024. A neuron is no neighbour of itself.
     """
     vectors = {
         "in": [_unit(each.w_in) for each in layers],

@@ -34,7 +34,10 @@ STATES = 2  # of a pass on disk at once: the next is whole before the last one g
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of a build; bytes, FLOP and seconds are estimates from its shapes."""
+    """The size of a build; bytes, FLOP and seconds are estimates from its shapes.
+
+    `pairs` are of models, `tokens` counted positions; `disk` is in bytes.
+    """
 
     neurons: dict[str, int]
     pairs: int

@@ -83,7 +83,10 @@ class Processes:
 
     @contextmanager
     def first_alone(self) -> Iterator[None]:
-        """The first does what is inside while the others wait for it."""
+        """The first does what is inside while the others wait for it.
+
+        Raises StoppedError when one of them is gone.
+        """
         if not self.first:
             self.wait()
         yield

@@ -25,7 +25,10 @@ Ids = npt.NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class CorpusPlan:
-    """Which text is to become which sequences."""
+    """Which text is to become which sequences.
+
+    `context` is in tokens, BOS among them; `tokens` are counted positions.
+    """
 
     places: tuple[str, ...]
     context: int
@@ -68,7 +71,10 @@ class Stream:
 def encode(
     documents: Iterator[Document], tokenizer: Tokenizer, advance: Callable[[float], None]
 ) -> Encoded:
-    """The token ids of all documents, encoded in batches of bounded size."""
+    """The token ids of all documents, encoded in batches of bounded size.
+
+    `advance` is told of tokens.
+    """
     encoded = Encoded([], [], [])
     for part in _batched(documents):
         pieces = [_pieces(document.text) for document in part]

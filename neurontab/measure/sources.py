@@ -45,7 +45,10 @@ def parse_sources(specs: tuple[str, ...]) -> list[ModelSource]:
 
 
 def parse_source(spec: str) -> ModelSource:
-    """One model; a folder's path may itself hold `=` and `@`."""
+    """One model; a folder's path may itself hold `=` and `@`.
+
+    Raises ModelError for what cannot be a name.
+    """
     name, source, revision = "", spec, ""
     if not Path(source).is_dir() and "=" in source:
         name, _, source = source.partition("=")

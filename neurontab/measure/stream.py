@@ -103,7 +103,10 @@ class Range:
 
 
 def first_ranges(model: Runs, corpus: Corpus, batch_tokens: int) -> dict[tuple[int, str], Range]:
-    """By layer and site, over the first counted positions."""
+    """By layer and site, over the first counted positions.
+
+    Raises ModelError where an activation is not a finite number.
+    """
     sums: dict[tuple[int, str], Rows] = {}
     ends: dict[tuple[int, str], list[Rows]] = {}
     seen = 0

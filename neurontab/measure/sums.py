@@ -113,7 +113,7 @@ def first_rounding_error(
     precision: Precision,
     batch_tokens: int,
 ) -> float:
-    """What rounding does to the correlations of a pair of layers over the first batch."""
+    """What rounding at most does to a correlation of a pair of layers over the first batch."""
     block = [next(batches(corpus, batch_tokens))]
     runs = {model.name: model for model in models}
     x, y = (

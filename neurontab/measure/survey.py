@@ -201,7 +201,10 @@ class LayerStatistics:
 
 
 def begin(model: Member, survey: Survey, batch_tokens: int) -> list[LayerStatistics]:
-    """Nothing counted yet, with shifts and bins that fit the first tokens."""
+    """Nothing counted yet, with shifts and bins that fit the first tokens.
+
+    Raises ModelError where an activation is not a finite number.
+    """
     found = first_ranges(model, survey.corpus, batch_tokens)
     layers = range(len(model.widths))
     return [LayerStatistics(survey, found[layer, "pre"], found[layer, "post"]) for layer in layers]
@@ -216,7 +219,10 @@ def measure(
     sequences: range,
     advance: Callable[[float], None],
 ) -> Iterator[int]:
-    """Adds these sequences to the statistics; yields the number of the next after each batch."""
+    """Adds these sequences to the statistics; yields the number of the next after each batch.
+
+    `advance` is told of tokens. Raises ModelError where an activation is not a finite number.
+    """
     for batch in batches(survey.corpus, batch_tokens, sequences):
         groupings, labelled = survey.groupings(batch), survey.labelled(batch)
 

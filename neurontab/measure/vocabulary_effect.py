@@ -100,7 +100,7 @@ def vocab_moments(
 
 
 def vocab_effect(w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary) -> Columns:
-    """Table `vocab_effect` of one layer."""
+    """Table `vocab_effect` of one layer (Stolfo et al. 2024, 3 and 4)."""
     neurons, chances = len(w_out), vocabulary.chances(len(w_out))
     parts: list[dict[str, Tensor]] = []
     for part in w_out.split(AT_ONCE):
@@ -152,7 +152,7 @@ def vocab_tokens(
 def logit_effects(
     w_out: Float[Tensor, "neuron d_model"], vocabulary: Vocabulary
 ) -> tuple[Float[Tensor, "neuron token"], Float[Tensor, "neuron token"]]:
-    """Logit and cosine of every token for a few neurons."""
+    """Logit per unit of activation, and cosine, of every token for a few neurons."""
     logits = w_out @ vocabulary.unembed.T
     length = torch.outer(w_out.norm(dim=1), vocabulary.unembed.norm(dim=1))
     return logits, logits / length.clamp_min(1e-300)

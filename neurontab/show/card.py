@@ -17,7 +17,7 @@ BEST = 3  # features of an offset
 HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0; told apart by all colour vision
 FAINT = 0.1  # of the strongest activation, below which a token is not shaded
 SIDES = ("top", "bottom", "sample")
-OTHERS = ["other_layer", "other_neuron"]
+OTHER = pl.format("L{}.N{}", "other_layer", "other_neuron").alias("neuron")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Card:
 
     neuron: Neuron
     facts: dict[str, object]  # the row of `neurons`
-    properties: pl.DataFrame  # name, value, unit, percentile in the layer
+    properties: pl.DataFrame  # name, value, percentile in the layer, unit
     families: pl.DataFrame
     features: pl.DataFrame
     effects: dict[str, object]  # when it is ablated
@@ -99,7 +99,7 @@ def card(scan: Scan, columns: Collection[Column], model: str, name: str) -> Card
         _features(rows("explanations")),
         effects.row(0, named=True) if len(effects) else {},
         _matches(rows("matches")),
-        rows("twins").select("rank", *OTHERS, "corr"),
+        rows("twins").select("rank", OTHER, "corr"),
         _tokens(rows("vocab_tokens").lazy(), texts),
         _neighbours(rows("neighbours")),
         _heads(rows("head_scores")),
@@ -142,8 +142,8 @@ def _properties(
             continue
         others = layer[column.name].drop_nulls()
         share = float((others <= value).mean())  # type: ignore[arg-type]
-        rows.append((column.name, value, column.unit, 100 * share))
-    found = pl.DataFrame(rows, ["property", "value", "unit", "percentile"], orient="row")
+        rows.append((column.name, value, 100 * share, column.unit))
+    found = pl.DataFrame(rows, ["property", "value", "percentile", "unit"], orient="row")
     return found.with_columns(pl.col("percentile").round(1))
 
 
@@ -162,8 +162,9 @@ def _features(explanations: pl.DataFrame) -> pl.DataFrame:
 
 def _matches(matches: pl.DataFrame) -> pl.DataFrame:
     """The best match in every other model."""
-    shown = ["other_model", *OTHERS, "corr", "corr_se", "sign", "reverse_rank", "certificate"]
-    return matches.filter(rank=1).sort("other_model").select(*shown, "token_share")
+    best = matches.filter(rank=1).sort("other_model")
+    shown = ("corr", "corr_se", "token_share", "certificate", "sign", "reverse_rank")
+    return best.select("other_model", OTHER, *shown)
 
 
 def _tokens(vocab_tokens: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, list[str]]:
@@ -178,7 +179,7 @@ def _tokens(vocab_tokens: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, list[s
 def _neighbours(neighbours: pl.DataFrame) -> pl.DataFrame:
     """The most and the least aligned vector of each relation."""
     nearest_ones = neighbours.filter(rank=1).sort("relation", "side", descending=[False, True])
-    return nearest_ones.select("relation", *OTHERS, "cosine")
+    return nearest_ones.select("relation", OTHER, "cosine")
 
 
 def _heads(heads: pl.DataFrame) -> pl.DataFrame:

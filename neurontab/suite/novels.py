@@ -17,7 +17,7 @@ HEADER = 23  # bytes of R's serialization, version 3, before the first vector
 
 
 def novels(files: Iterable[tuple[str, bytes]], longest: int) -> Iterator[tuple[str, int, str]]:
-    """Title, number and text of parts of at most so many characters, cut between paragraphs."""
+    """Title, number and text of parts of about so many characters, cut between paragraphs."""
     content = next(content for name, content in files if name.endswith(DATA))
     for title, lines in zip(TITLES, _vectors(content), strict=True):
         for number, part in enumerate(_parts("\n".join(lines).split("\n\n"), longest)):

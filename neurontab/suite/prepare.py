@@ -29,7 +29,10 @@ LICENCE = re.compile(r"^/[^/]+/(LICEN[SC]E|COPYING|MIT-LICENSE|COPYRIGHT)[^/]*$|
 
 
 def prepare(folder: Path) -> None:
-    """Writes both parts of the text (zstd Parquet: path, source, text) and the tokenizer."""
+    """Writes both parts of the text (zstd Parquet: path, source, text) and the tokenizer.
+
+    Raises CorpusError when a release is missing or another.
+    """
     texts = documents(archives(), folder)
     training = [document for document in texts if not document.held_out]
     held_out = [document for document in texts if document.held_out]

@@ -91,7 +91,7 @@ class Training:
         self.curve: list[dict[str, float]] = []
 
     def steps(self, rows: Tensor) -> Iterator[int]:
-        """Trains step by step and yields the number of each finished step."""
+        """Trains step by step on rows [sequence, position]; yields each finished step's number."""
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.seed))
         order = order.to(rows.device)
         batch = self.recipe.batch
@@ -212,7 +212,7 @@ def sequences(texts: list[str], tokenizer: PreTrainedTokenizerFast, context: int
 
 
 def digest_of_rows(rows: Tensor) -> str:
-    """Identifies what a model is trained on."""
+    """Identifies what a model is trained on, rows [sequence, position]."""
     return hashlib.sha256(rows.numpy().tobytes()).hexdigest()
 
 
@@ -227,7 +227,7 @@ def share_of_rate(step: int, recipe: Recipe) -> float:
 
 @torch.inference_mode()
 def loss_of(model: Any, rows: Tensor) -> float:
-    """Mean loss in nats a token, without dropout."""
+    """Mean loss over rows [sequence, position] in nats a token, without dropout."""
     model.eval()
     losses: list[float] = [model(part, labels=part).loss.item() for part in rows.split(32)]
     model.train()

@@ -20,7 +20,10 @@ KEY = b"key"  # marks the fields of a table's key
 
 
 def write_part(folder: Path, table: Table, part: str, frame: pl.DataFrame, *, run_id: str) -> Path:
-    """Writes one part of a table, checked against its declaration and sorted by key."""
+    """Writes one part of a table, checked against its declaration and sorted by key.
+
+    Raises TableError that names what is not as declared, FileError when it cannot be written.
+    """
     path = folder / table.name / f"{part}.parquet"
     arrow = with_metadata(table.conform(frame).to_arrow(), table, run_id)
     write_whole(path, lambda beside: pq.write_table(arrow, beside, compression="zstd"))

@@ -171,7 +171,7 @@ def _parameters(
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
             inputs.append(parameter.name)
-        elif get_origin(hints[parameter.name]) is not Annotated:
+        elif get_origin(hints.get(parameter.name)) is not Annotated:
             raise QueryError(f"Query {name!r}: threshold {parameter.name!r} has no description.")
         else:
             description = get_args(hints[parameter.name])[1]

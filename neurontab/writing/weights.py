@@ -23,7 +23,10 @@ from neurontab.writing.writer import Keyed, Writer, by_layer
 
 
 def write_weights(model: LanguageModel, corpus: Corpus, writer: Writer) -> None:
-    """The tables that are read from one model's weights."""
+    """The tables that are read from one model's weights.
+
+    Raises ModelError where a weight is not a finite number.
+    """
     name, here = model.name, {"model": model.name}
     every = [model.weights(layer) for layer in range(model.facts.n_layers)]
     tokens = vocabulary_of(model, corpus)

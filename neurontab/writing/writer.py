@@ -29,12 +29,15 @@ class Writer:
     refuse_if_gone: Callable[[], None]  # RunError when the folder is no longer ours to write in
 
     def write(self, table: Table, part: str, *rows: Keyed) -> None:
-        """One part, from all rows."""
+        """One part, from all rows. Raises what `write_frame` does."""
         found = pl.concat([frame(table, columns, **keys) for keys, columns in rows])
         self.write_frame(table, part, found)
 
     def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
-        """One part, from a frame. Raises FileError when there is clearly no room for it."""
+        """One part, from a frame. Raises FileError when there is clearly no room for it.
+
+        Raises RunError when the folder is gone, TableError for what is not as declared.
+        """
         self.refuse_if_gone()
         needed = found.estimated_size() // COMPRESSED
         free = disk_usage(self.folder).free
@@ -53,7 +56,7 @@ class Writer:
         return {path.relative_to(self.folder).as_posix(): sha256_of(path) for path in files}
 
     def scan(self, name: str) -> pl.LazyFrame:
-        """A table written before."""
+        """A table written before. Raises TableError when it is not there."""
         return store.scan(self.folder / "tables", name)
 
 

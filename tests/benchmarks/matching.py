@@ -3,7 +3,8 @@
 Times are ratios within one run. The suite is matched by sketches over as many of its tokens as the
 command line says (`--tokens`, 1,000,000 or all there are), then both ways over fewer; the
 procedure that was published is timed on a part and extrapolated, as is everything at GPT-2 small's
-shape. `--tiles` and `--gpt2-small` give these alone. `details` tells which is which.
+shape. `--tiles` and `--gpt2-small` give these alone, and `--device cuda` on a GPU. `details` tells
+which is which.
 """
 
 import sys
@@ -131,6 +132,7 @@ def measured(tokens: int, n_models: int = 5) -> Measured:
         models=tuple(map(str, suite.models()[:n_models])),
         corpus=(str(suite.CORPUS),),
         matching=MatchingConfig(mode="sketch"),
+        device="cpu",
     )
     every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
     if every.corpus.n_counted > tokens:
@@ -279,35 +281,40 @@ def wrong_on_rare_events(seed: int) -> int:
     return int(found.state["a/b/highest/index"][0].item() != len(activations[Place("b", 0)].T) - 1)
 
 
-def gpt2_small(folder: Path, tile_seconds: float) -> tuple[dict[str, float], dict[str, Any]]:
+def gpt2_small(
+    folder: Path, tile_seconds: float, device: torch.device
+) -> tuple[dict[str, float], dict[str, Any]]:
     """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds."""
     of = measured(FEWER)
     of = of.with_buckets(buckets_with_its_reach(of.neurons))
     listed = listed_figures(of, of.matched_from(folder, Clock(), sketched=True)[1])
     figures, details = small_gpt2_figures(
-        tile_seconds, listed["listed_pairs_a_neuron"], listed["whole_rows_share"]
+        tile_seconds, listed["listed_pairs_a_neuron"], listed["whole_rows_share"], device
     )
     return figures, {"with_bounds_as_of_gpt2_small": listed, **details}
 
 
-def tiles() -> tuple[dict[str, float], float]:
+def tiles(device: torch.device) -> tuple[dict[str, float], float]:
     """Efficiency of tiles of two widths, and the seconds of one of GPT-2 small's."""
-    found = {"tile_efficiency_1024": tile_efficiency(1_024, CPU, MOST)[0]}
-    found["tile_efficiency_3072"], seconds = tile_efficiency(3_072, CPU, BUCKETS)
+    found = {"tile_efficiency_1024": tile_efficiency(1_024, device, MOST)[0]}
+    found["tile_efficiency_3072"], seconds = tile_efficiency(3_072, device, BUCKETS)
     least = {"tile_efficiency": min(found.values())}
-    found["tile_efficiency_1024_smallest"] = tile_efficiency(1_024, CPU, SMALLEST)[0]
+    found["tile_efficiency_1024_smallest"] = tile_efficiency(1_024, device, SMALLEST)[0]
     return {name: round(each, 3) for name, each in (least | found).items()}, seconds
 
 
 def main() -> None:
     """Prints the figures, as JSON when asked for; some parts of them alone, too."""
     tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
+    device = torch.device(
+        sys.argv[sys.argv.index("--device") + 1] if "--device" in sys.argv else "cpu"
+    )
     details: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures, seconds = tiles()
+        figures, seconds = tiles(device)
         if "--tiles" not in sys.argv:
-            small, details = gpt2_small(folder, seconds)
+            small, details = gpt2_small(folder, seconds, device)
             figures |= small
         if not {"--tiles", "--gpt2-small"} & set(sys.argv):
             costs, more = suite_figures(tokens, folder)

@@ -13,7 +13,6 @@ from neurontab.measure.models import LanguageModel
 from neurontab.measure.sketch_plan import FAILURE
 from neurontab.measure.sources import parse_source
 
-CPU = torch.device("cpu")
 TOKENS, BATCH, MODELS = 10_000_000, 2_048, 5
 BUCKETS = 4_096  # what 80 GiB hold of five models
 
@@ -26,16 +25,17 @@ def buckets_with_its_reach(neurons: int) -> int:
 
 
 def small_gpt2_figures(
-    tile_seconds: float, listed: float, whole: float
+    tile_seconds: float, listed: float, whole: float, device: torch.device
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """What was published over ours, at 10 million tokens; all of it extrapolated from parts.
 
+    Models run on the device; what was published adds its products up on the host, as published.
     `tile_seconds` are those of the tile engine on two layers, with so many buckets; `listed` pairs
     are measured of a neuron with another model, and of a share of the rows, `whole`, all.
     """
     with tempfile.TemporaryDirectory() as name:
         random_gpt2(Path(name), SMALL)
-        model = LanguageModel(parse_source(str(Path(name) / "m")), CPU)
+        model = LanguageModel(parse_source(str(Path(name) / "m")), device)
         cost = parts_of(model, SMALL, batch=BATCH, buckets=BUCKETS, listed=round(listed))
     pairs = MODELS * (MODELS - 1) / 2
     layers = MODELS * SMALL.n_layers

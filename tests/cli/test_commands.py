@@ -23,11 +23,15 @@ from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
 from neurontab import suite
+from neurontab.files import sha256_of
 from neurontab.run import Run
 
 app = import_module("neurontab.cli.app").app
 progress = import_module("neurontab.cli.progress")
+print_table = import_module("neurontab.cli.render").print_table
+ask = import_module("neurontab.cli.ask")
 
+NAMED = ("families", "universality")
 SQL = "SELECT layer, count(*) AS n FROM neurons GROUP BY layer ORDER BY layer"
 
 
@@ -97,6 +101,42 @@ def test_other_files_are_read_when_that_is_allowed(family: Run, tmp_path: Path) 
     assert "Allow it with --allow-files" in refused.stderr
     allowed = call("query", sql, "-r", family.folder, "--allow-files")
     assert allowed.stdout.split() == ["name", "first"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "jsonl", "feather"])
+def test_a_file_is_a_table_beside_those_of_the_run(family: Run, tmp_path: Path, form: str) -> None:
+    mine = pl.DataFrame({"layer": [1, 0], "name": ["second", "first"]})
+    sql = "SELECT name, count(*) AS n FROM neurons JOIN mine USING (layer) GROUP BY name ORDER BY n"
+    path = tmp_path / f"mine.{form}"
+    with path.open("wb") as file:
+        mine.write_ipc(file) if form == "feather" else file.write(
+            ask.encoded(mine, ask.Format(form))
+        )
+    done = call("query", sql, "-r", family.folder, "--table", f"mine={path}", "--format", "csv")
+    assert done.exit_code == 0
+    assert sorted(done.stdout.split()) == ["first,72", "name,n", "second,72"]
+    assert family.sql(sql, {"mine": mine}).height == 2
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("mine.csv", "'mine.csv' names no table.\nWrite it as NAME=FILE."),
+        ("a b=mine.csv", "names no table"),
+        ("neurons=mine.csv", "There is a table 'neurons' already"),
+        ("mine=gone.csv", "No file gone.csv for table 'mine'"),
+        ("mine=mine.xlsx", "mine.xlsx must end in one of .csv"),
+        ("mine=broken.arrow", "broken.arrow cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_table_is_one_message(
+    family: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.arrow").write_bytes(b"ARROW?")
+    done = call("query", SQL, "-r", family.folder, "--table", named)
+    assert done.exit_code == 1
+    assert message in done.stderr
 
 
 def test_a_long_answer_says_how_much_it_hides(family: Run) -> None:
@@ -363,15 +403,62 @@ def test_control_c_stops_with_130_and_the_build_can_be_gone_on_with(tmp_path: Pa
     assert call(*words).exit_code == 0
 
 
-def test_a_pipe_that_closes_early_is_no_error(family: Run) -> None:
-    sql = "SELECT * FROM matches"
-    with start("query", sql, "-r", str(family.folder), "--format", "csv") as process:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["query", "SELECT * FROM matches", "--format", "csv"],
+        ["query", "SELECT * FROM matches", "--limit", "0"],
+        ["show", "seed1", "1.7"],
+    ],
+)
+def test_a_pipe_that_closes_early_is_no_error(family: Run, words: list[str]) -> None:
+    with start(*words, "-r", str(family.folder)) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
         assert not process.stderr.read()
     assert process.returncode == 0
+
+
+def test_a_narrow_terminal_shows_whole_numbers_and_names_what_it_leaves_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The second column of numbers does not fit any more; the text is wrapped."""
+    frame = pl.DataFrame(
+        {"text": ["a word of " * 5], "number": [-0.123456], "unit": ["nats"], "last": [12345.6]}
+    )
+    hidden = print_table(Console(width=38), frame, str)
+    assert hidden == ["last"]
+    shown = capsys.readouterr().out
+    assert "-0.123456  nats" in shown
+    assert max(map(len, shown.splitlines())) <= 38
+    assert print_table(Console(width=38), frame.select("last", "text"), str) == []
+
+
+def test_a_run_is_held_against_its_manifest(own: Run) -> None:
+    done = call("check", "-r", own.folder)
+    assert done.exit_code == 0
+    assert f"{len(own.manifest.listed())} files" in done.stdout
+    damaged, gone = (own.folder / "tables" / name / "all.parquet" for name in NAMED)
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    gone.unlink()
+    strange = own.folder / "tables" / "roles" / "all.parquet"
+    n = own.manifest.tables["roles"]["all"].rows
+    pl.read_parquet(strange).drop("role_by").write_parquet(strange)
+    manifest = own.folder / "manifest.json"
+    said = json.loads(manifest.read_text("utf-8"))
+    said["tables"]["roles"]["all"]["sha256"] = sha256_of(strange)
+    said["tables"]["roles"]["all"]["rows"] += 1
+    manifest.write_text(json.dumps(said))
+    done = call("check", "-r", own.folder)
+    assert done.exit_code == 3
+    assert f"{damaged} has other content." in done.stderr
+    assert f"{gone} is missing." in done.stderr
+    assert f"{strange} has role_by as no column, declared String" in done.stderr
+    assert f"{strange} has {n} rows, the manifest says {n + 1}" in done.stderr
 
 
 def test_text_from_a_corpus_cannot_steer_the_terminal(family: Run) -> None:

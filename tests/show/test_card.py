@@ -40,12 +40,15 @@ def test_a_card_says_what_the_tables_say(family: Run, name: str) -> None:
     row = family.neurons.filter(**here).collect().row(0, named=True)
     assert card.facts == row
     layer = family.neurons.filter(model="seed1", layer=1).collect()
-    for prop, value, _, percentile in card.properties.rows():
+    for prop, value, percentile, _ in card.properties.rows():
         assert value == row[prop]
         below = layer[prop].drop_nulls() <= value
         assert percentile == pytest.approx(100 * below.mean(), abs=0.05)
     best = family.scan("matches").filter(rank=1, **here).sort("other_model").collect()
-    assert card.matches["other_neuron"].to_list() == best["other_neuron"].to_list()
+    names = [
+        f"L{layer}.N{neuron}" for layer, neuron in best.select("other_layer", "other_neuron").rows()
+    ]
+    assert card.matches["neuron"].to_list() == names
     assert (
         card.twins["corr"].to_list()
         == family.scan("twins").filter(**here).collect()["corr"].to_list()

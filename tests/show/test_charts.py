@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import gaussian_kde
 
 from neurontab.errors import ChartError
 from neurontab.run import Run
 from neurontab.show.charts import CHARTS, title_of
 from neurontab.show.charts.matching import correlations, match_layers
 from neurontab.show.charts.sampled import token_classes
-from neurontab.show.charts.style import counted, heat
+from neurontab.show.charts.style import counted, heading, heat
+from neurontab.show.charts.vocabulary import vocab_cosines, vocab_skew_of_peaked
 from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.table import Table
@@ -146,6 +148,86 @@ def test_classes_of_a_planted_neuron_are_counted_apart(
     (rows,) = token_classes(sample, families, features).to_dict()["datasets"].values()
     found = {(row["group"], round(row["value"], 3)): row["n"] for row in rows}
     assert found == {("true", 3.0): 2, ("not", 0.0): 2}
+
+
+def test_densities_are_those_of_scipy(drawn: Callable[[Table, str], pl.LazyFrame]) -> None:
+    """Of two models; of the last four layers alone, and of peaked neurons alone."""
+    random = np.random.default_rng(0)
+    skews = {model: random.normal(at, 2, 30) for model, at in (("a", -1), ("b", 3))}
+    rows = [
+        f"{model} {layer} {n} {value} {kurt}"
+        for model, values in skews.items()
+        for n, value in enumerate(values)
+        for layer, kurt in ((5, 20), (1, 20), (4, 9))
+    ]
+    table = drawn(
+        QUERIES["vocab_shape"].table,
+        "\n".join(["model layer neuron vocab_skew vocab_kurt", *rows]),
+    )
+    spec = vocab_skew_of_peaked(table).to_dict()
+    every = [row for rows in spec["datasets"].values() for row in rows]
+    assert {row["layer"] for row in every} == {5}
+    assert sum("neuron" in row for row in every) == 60
+    data = [row for row in every if "mean" in row]
+    at = np.array([row["at"] for row in data])
+    densities = [gaussian_kde(values.astype(np.float32), 0.5)(at) for values in skews.values()]
+    found = np.array([[row[name] for row in data] for name in ("low", "mean", "high")])
+    expected = np.array([np.min(densities, 0), np.mean(densities, 0), np.max(densities, 0)])
+    assert found == pytest.approx(expected, abs=1e-6)
+    assert spec["title"]["subtitle"].startswith("60 neurons of all models with vocab_kurt > 10")
+
+
+def test_cosines_are_of_candidates_and_of_random_others(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """Neuron 3 is there for another reason; of model b nothing is drawn without a candidate."""
+    effects = drawn(
+        MEASURED["logit_effects"],
+        """
+        model layer neuron token_id cosine
+        a     2     1      0        0
+        a     2     1      1        0
+        a     2     2      0        0.5
+        a     2     2      1        -0.5
+        a     2     3      0        1
+        b     2     1      0        1
+        """,
+    )
+    ablated = drawn(
+        QUERIES["ablation_effects"].table,
+        """
+        model layer neuron is_control
+        a     2     1      false
+        a     2     2      true
+        b     2     1      true
+        """,
+    )
+    candidates = drawn(
+        QUERIES["role_candidates"].table,
+        """
+        model layer neuron is_entropy_candidate
+        a     2     1      true
+        a     2     2      false
+        a     2     3      false
+        b     2     1      false
+        """,
+    )
+    spec = vocab_cosines(effects, ablated, candidates).to_dict()
+    (data,) = spec["datasets"].values()
+    columns = ("kind", "low", "mean", "high")
+    found = [(round(row["value"] + 0.01, 1), *map(row.get, columns)) for row in data]
+    assert sorted(row for row in found if row[-1]) == [
+        (-0.5, "random other", 1, 1, 1),
+        (0, "candidate", 2, 2, 2),
+        (0.5, "random other", 1, 1, 1),
+    ]
+    assert "1 candidate, 1 random other" in spec["title"]["subtitle"]
+
+
+def test_a_title_says_what_the_column_is_declared_to_be() -> None:
+    found = heading("ablation_effects", "loss_change_abs")
+    assert " ".join(found) == "loss_change_abs: mean absolute change of the loss, nats"
+    assert max(map(len, heading("universality", "excess_std"))) <= 36
 
 
 def test_a_misspelt_chart_is_told_the_nearest(family: Run) -> None:

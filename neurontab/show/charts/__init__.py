@@ -11,6 +11,7 @@ import polars as pl
 from neurontab.errors import ChartError, nearest
 from neurontab.show.charts import labels, matching, properties, sampled, vocabulary
 from neurontab.show.charts.style import Chart, nothing
+from neurontab.tables.schemas import MEASURED
 
 __all__ = ["ACTIVATIONS", "CHARTS", "Chart", "draw", "drawable", "title_of"]
 
@@ -35,9 +36,11 @@ def draw(
         )
     function = CHARTS[name]
     if missing := sorted({*_reads(function)} - {*there, ACTIVATIONS}):
+        measured = "neurontab build -m ONE -m OTHER, of two models or more, with this version"
+        remedy = measured if MEASURED.keys() & {*missing} else "neurontab derive"
         raise ChartError(
             f"Chart {name!r} needs {', '.join(missing)}, which this run has not.\n"
-            "Build it of two models or more, with this version: neurontab build -m ONE -m OTHER"
+            f"Make it by {remedy}."
         )
     chart = function(*(scan(table) for table in _reads(function)))
     if not any(chart.to_dict().get("datasets", {}).values()):

@@ -11,6 +11,7 @@ from neurontab.show.charts.style import (
     WIDTH,
     Chart,
     by_model,
+    heading,
     per_model,
     titled,
 )
@@ -102,11 +103,11 @@ def ablated_shares(ablation_effects: pl.LazyFrame) -> Chart:
         alt.Chart(shares)
         .mark_point(filled=True, opacity=0.7)
         .encode(
-            x=alt.X("norm_share:Q", title="through the final norm"),
-            y=alt.Y("frequency_share:Q", title="along log frequency"),
+            x=alt.X("norm_share:Q", title=heading("ablation_effects", "norm_share")),
+            y=alt.Y("frequency_share:Q", title=heading("ablation_effects", "frequency_share")),
             color=alt.Color("kind:N", title=None, scale=alt.Scale(range=COLOURS)),
             shape=alt.Shape("kind:N", title=None),
-            size=alt.Size("effect:Q", title="mean |change of loss|, nats"),
+            size=alt.Size("effect:Q", title=heading("ablation_effects", "loss_change_abs")),
         )
         .properties(width=SMALL, height=SMALL)
     )

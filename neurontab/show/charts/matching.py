@@ -15,6 +15,7 @@ from neurontab.show.charts.style import (
     Chart,
     by_model,
     counted,
+    heading,
     heat,
     heat_chart,
     per_model,
@@ -34,7 +35,7 @@ def correlations(universality: pl.LazyFrame) -> Chart:
         alt.Chart(numbers)
         .mark_line(interpolate="step-after")
         .encode(
-            x=alt.X("value:Q", title="mean over the other models", axis=alt.Axis(tickCount=6)),
+            x=alt.X("value:Q", title=["mean over", "the other models"], axis=alt.Axis(tickCount=4)),
             y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
             color=alt.Color(
                 "quantity:N", title=None, scale=alt.Scale(domain=names, range=COLOURS[:3])
@@ -43,10 +44,9 @@ def correlations(universality: pl.LazyFrame) -> Chart:
                 "quantity:N", title=None, scale=alt.Scale(domain=names, range=DASHES)
             ),
         )
-        .properties(width=WIDTH, height=HEIGHT)
-        .facet(alt.Facet("model:N", title=None), columns=3)
+        .properties(width=SMALL, height=HEIGHT)
     )
-    return titled(chart, per_model(numbers.filter(quantity="excess_corr")))
+    return titled(by_model(chart), per_model(numbers.filter(quantity="excess_corr")))
 
 
 def excess_by_layer(universality: pl.LazyFrame) -> Chart:
@@ -68,7 +68,7 @@ def excess_by_layer(universality: pl.LazyFrame) -> Chart:
         .collect()
     )
     base = alt.Chart(spread).encode(x=alt.X("layer:O", title="layer", axis=LEVEL))
-    value = alt.Y("p1:Q", title="excess correlation", scale=alt.Scale(padding=12))
+    value = alt.Y("p1:Q", title=heading("universality", "excess_corr"), scale=alt.Scale(padding=12))
     chart = alt.layer(
         base.mark_rule(color=COLOURS[0]).encode(y=value, y2="p99:Q"),
         base.mark_bar(color=COLOURS[4], size=18).encode(y="p25:Q", y2="p75:Q"),
@@ -102,8 +102,7 @@ def correlation_range(universality: pl.LazyFrame) -> Chart:
 
     Gurnee et al. 2024, figure 2b.
     """
-    cells = heat(universality, "min_corr", "max_corr")
-    return titled(heat_chart(cells, "min_corr", "max_corr"), per_model(cells))
+    return _against(universality, "min_corr", "max_corr")
 
 
 def baseline_kinds(universality: pl.LazyFrame) -> Chart:
@@ -111,8 +110,7 @@ def baseline_kinds(universality: pl.LazyFrame) -> Chart:
 
     A raw rotation is dominated by the loudest neurons.
     """
-    cells = heat(universality, "excess_corr", "excess_std")
-    return titled(heat_chart(cells, "excess_corr", "excess_std"), per_model(cells))
+    return _against(universality, "excess_corr", "excess_std")
 
 
 def universal_share(universality: pl.LazyFrame) -> Chart:
@@ -161,7 +159,7 @@ def token_shares(universality: pl.LazyFrame) -> Chart:
         share=100 * pl.col("n") / pl.col("n").sum().over("neurons")
     )
     drawn = numbers.collect()
-    chart = _steps(drawn, "share of covariance between tokens", "% of the neurons")
+    chart = _steps(drawn, heading("universality", "token_share"), "% of the neurons")
     sizes = drawn.group_by("neurons").agg(pl.col("n").sum()).sort("neurons").rows()
     return titled(chart, ", ".join(f"{n:,} {name}" for name, n in sizes) + " neurons of all models")
 
@@ -212,6 +210,13 @@ def _per_cent(rule: pl.Expr) -> pl.Expr:
     return 100 * rule.fill_null(value=False).mean()
 
 
+def _against(universality: pl.LazyFrame, x: str, y: str) -> Chart:
+    """Neurons of each model by two columns."""
+    cells = heat(universality, x, y)
+    titles = (heading("universality", name) for name in (x, y))
+    return titled(heat_chart(cells, *titles), per_model(cells))
+
+
 def _grid(
     cells: pl.DataFrame, value: str, x: str, legend: str, written: str, domain: list[float]
 ) -> Any:
@@ -229,7 +234,7 @@ def _grid(
     ).properties(width=SMALL, height=SMALL)
 
 
-def _steps(drawn: pl.DataFrame, x: str, y: str) -> Any:
+def _steps(drawn: pl.DataFrame, x: list[str], y: str) -> Any:
     """Histograms of two groups of neurons, one line each."""
     return (
         alt.Chart(drawn)

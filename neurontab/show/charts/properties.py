@@ -14,6 +14,7 @@ from neurontab.show.charts.style import (
     Chart,
     boxes,
     counted,
+    heading,
     heat,
     heat_chart,
     histogram_chart,
@@ -50,7 +51,7 @@ def property_percentiles(neurons: pl.LazyFrame) -> Chart:
     )
     x = alt.X("property:N", title=None, sort=list(METRICS), axis=alt.Axis(labelAngle=-30))
     model = alt.Color("model:N", title=None, scale=alt.Scale(range=COLOURS))
-    chart = boxes(spread, x, "percentile in the layer", model)
+    chart = boxes(spread, x, ["percentile in the layer"], model)
     of = spread.filter(property="sparsity")
     return titled(
         chart.properties(width=2 * WIDTH, height=HEIGHT),
@@ -74,7 +75,10 @@ def properties_by_layer(layer_profile: pl.LazyFrame) -> Chart:
     )
     parts = [
         boxes(
-            spread.filter(measure=name), alt.X("layer:O", title="layer", axis=LEVEL), name, GROUP
+            spread.filter(measure=name),
+            alt.X("layer:O", title="layer", axis=LEVEL),
+            heading("neurons", name),
+            GROUP,
         ).properties(width=SMALL, height=SMALL)
         for name in BY_LAYER
         if name in spread["measure"]
@@ -90,7 +94,8 @@ def sparsity_and_alignment(neurons: pl.LazyFrame) -> Chart:
     Gurnee et al. 2024, figure 9.
     """
     cells = heat(neurons, "sparsity", "in_out_sim")
-    return titled(heat_chart(cells, "sparsity", "in_out_sim"), per_model(cells))
+    titles = (heading("neurons", name) for name in ("sparsity", "in_out_sim"))
+    return titled(heat_chart(cells, *titles), per_model(cells))
 
 
 def nearest_vectors(neighbours: pl.LazyFrame, universality: pl.LazyFrame) -> Chart:
@@ -121,7 +126,7 @@ def l2_penalties(neurons: pl.LazyFrame) -> Chart:
     """
     values = neurons.select("model", value="l2_penalty")
     numbers = counted(values, ["model"]).collect()
-    return titled(histogram_chart(numbers, "l2_penalty"), per_model(numbers))
+    return titled(histogram_chart(numbers, heading("neurons", "l2_penalty")), per_model(numbers))
 
 
 def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFrame) -> Chart:

@@ -1,4 +1,7 @@
-"""Charts of single activations, at the positions at which a build keeps those of all neurons."""
+"""Charts of single activations, at the positions at which a build keeps those of all neurons.
+
+As in the paper they are of pre. Only features that are true at enough of these positions are drawn.
+"""
 
 from collections.abc import Sequence
 
@@ -9,12 +12,14 @@ from neurontab.show.charts.style import COLOURS, SMALL, WIDTH, Chart, counted, t
 
 KEYS = ["model", "layer", "neuron"]
 SHOWN = 6  # neurons
+COMMON = 0.01  # of the positions, at which a feature is true at least
+GOES_ON = "start_w_no_space_and_letter"
 
 
 def token_classes(
     activations: pl.LazyFrame, families: pl.LazyFrame, token_features: pl.LazyFrame
 ) -> Chart:
-    """Post where the token has a neuron's feature, and where it has not.
+    """Pre-activation where the token has a neuron's feature, and where it has not.
 
     Gurnee et al. 2024, figures 1b, 16 and 17; of the families unigram, alphabet and syntax those
     that are explained best.
@@ -27,7 +32,7 @@ def token_classes(
 def previous_classes(
     activations: pl.LazyFrame, families: pl.LazyFrame, token_features: pl.LazyFrame
 ) -> Chart:
-    """Post where the token before has a neuron's feature, and where it has not.
+    """Pre-activation where the token before has a neuron's feature, and where it has not.
 
     Gurnee et al. 2024, figure 18.
     """
@@ -35,7 +40,7 @@ def previous_classes(
 
 
 def source_classes(activations: pl.LazyFrame, families: pl.LazyFrame) -> Chart:
-    """Post in the source that a neuron responds to, and in the others.
+    """Pre-activation in the source that a neuron responds to, and in the others.
 
     Gurnee et al. 2024, figures 1d and 21; of the family context those that sources explain best.
     """
@@ -48,14 +53,20 @@ def source_classes(activations: pl.LazyFrame, families: pl.LazyFrame) -> Chart:
 
 
 def word_places(
-    activations: pl.LazyFrame, families: pl.LazyFrame, vocabulary: pl.LazyFrame
+    activations: pl.LazyFrame, explanations: pl.LazyFrame, vocabulary: pl.LazyFrame
 ) -> Chart:
-    """Post where the token is a word, the beginning of one, or the rest.
+    """Pre-activation where the token is a word, the beginning of one, or the rest.
 
-    Gurnee et al. 2024, figures 4a and 15; of the families unigram, alphabet and syntax those
-    that are explained best. The rest has no space before it, after a beginning comes a letter.
+    Gurnee et al. 2024, figures 4a and 15; of the neurons of which most is explained by whether the
+    token, or the next, goes on with a word. The rest has no space before it, after a beginning
+    comes a letter.
     """
-    chosen = _clearest(families, ("unigram", "alphabet", "syntax"))
+    place = explanations.filter(
+        pl.col("feature") == GOES_ON, pl.col("offset").is_in(["current", "next"])
+    )
+    chosen = _best(place).with_columns(
+        family_feature=pl.format("{} {}", "offset", "family_feature")
+    )
     text = pl.col("text")
     spaced = vocabulary.select("token_id", spaced=text.str.contains(r"^\s"))
     letters = vocabulary.select(next_id="token_id", goes_on=text.str.contains(r"^\p{L}"))
@@ -77,19 +88,14 @@ def word_places(
 def next_classes(
     activations: pl.LazyFrame, explanations: pl.LazyFrame, token_features: pl.LazyFrame
 ) -> Chart:
-    """Post where the token after has the feature that explains most of a neuron, and where not.
+    """Pre-activation where the token after has what explains a neuron best, and where not.
 
     Gurnee et al. 2024, figure 24, right: neurons that are active before what they predict.
     """
-    best = (
-        explanations.filter(pl.col("offset") == "next", pl.col("by") == "token")
-        .drop_nulls("explained_held_out")
-        .sort("explained_held_out", *KEYS, descending=[True, False, False, False])
-        .unique(KEYS, keep="first", maintain_order=True)
-        .head(SHOWN)
-        .select(*KEYS, family_feature="feature")
+    after = explanations.filter(pl.col("offset") == "next", pl.col("by") == "token").join(
+        _common(activations, token_features, "next_id"), on="feature", how="semi"
     )
-    return _classes(activations, best, token_features, "next_id")
+    return _classes(activations, _best(after).drop("offset"), token_features, "next_id")
 
 
 def _by_feature(
@@ -99,7 +105,17 @@ def _by_feature(
     token: str,
     wanted: Sequence[str],
 ) -> Chart:
-    return _classes(activations, _clearest(families, wanted), token_features, token)
+    common = _common(activations, token_features, token)
+    known = families.join(common, left_on="family_feature", right_on="feature", how="semi")
+    return _classes(activations, _clearest(known, wanted), token_features, token)
+
+
+def _common(activations: pl.LazyFrame, token_features: pl.LazyFrame, token: str) -> pl.LazyFrame:
+    """The features of a token beside the sampled positions that are true at enough of them."""
+    places = activations.select("sequence", "position", token).unique()
+    true = places.join(token_features, left_on=token, right_on="token_id").group_by("feature").len()
+    least = places.select(least=COMMON * pl.len())
+    return true.join(least, how="cross").filter(pl.col("len") >= pl.col("least")).select("feature")
 
 
 def _classes(
@@ -128,6 +144,17 @@ def _clearest(families: pl.LazyFrame, wanted: Sequence[str]) -> pl.LazyFrame:
     )
 
 
+def _best(explanations: pl.LazyFrame) -> pl.LazyFrame:
+    """The neurons of which most is explained in held-out documents, and by what."""
+    return (
+        explanations.drop_nulls("explained_held_out")
+        .sort("explained_held_out", *KEYS, descending=[True, False, False, False])
+        .unique(KEYS, keep="first", maintain_order=True)
+        .head(SHOWN)
+        .select(*KEYS, "offset", family_feature="feature")
+    )
+
+
 def _of(activations: pl.LazyFrame, chosen: pl.LazyFrame) -> pl.LazyFrame:
     """The activations of a few neurons, one row a position."""
     rows = activations.join(chosen, on=["model", "layer"])
@@ -150,7 +177,7 @@ def _histograms(values: pl.LazyFrame, groups: Sequence[str]) -> Chart:
         alt.Chart(numbers)
         .mark_bar(opacity=0.6)
         .encode(
-            x=alt.X("value:Q", title="post"),
+            x=alt.X("value:Q", title="pre, before the activation function"),
             y=alt.Y("share:Q", title="% of the positions", stack=None),
             color=alt.Color(
                 "group:N", title=None, scale=alt.Scale(domain=list(groups), range=COLOURS)
@@ -161,7 +188,7 @@ def _histograms(values: pl.LazyFrame, groups: Sequence[str]) -> Chart:
     )
     neurons = max(numbers["name"].n_unique(), 1)
     n = numbers["n"].sum() // neurons
-    return titled(chart, f"{n:,} sampled positions of each neuron")
+    return titled(chart, f"{n:,} sampled positions; neurons: {neurons}, those explained best")
 
 
 CHARTS = (token_classes, previous_classes, source_classes, word_places, next_classes)

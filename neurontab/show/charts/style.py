@@ -1,10 +1,17 @@
 """What all charts look like, and the frames that several are drawn from."""
 
+import re
 from collections.abc import Sequence
+from functools import cache
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
 import polars as pl
+
+from neurontab.tables.query import discover
+from neurontab.tables.schemas import MEASURED
+from neurontab.tables.table import Table
 
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart | alt.ConcatChart
 
@@ -13,6 +20,7 @@ FINEST = 40  # cells along an axis
 CELLS = 4_500  # of all models
 WIDTH, HEIGHT = 300, 220
 SMALL = WIDTH / 2
+LINE = 25  # letters of a title beside a small picture
 # Okabe and Ito's colours, told apart by all kinds of colour vision and in grey.
 COLOURS = [
     *("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"),
@@ -21,6 +29,20 @@ COLOURS = [
 DASHES = [[1, 0], [4, 2], [2, 2]]
 LEVEL = alt.Axis(labelAngle=0)
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def heading(table: str, column: str) -> list[str]:
+    """What a column is, as its table declares it, in lines as long as a small picture is wide."""
+    declared = next(each for each in _declared()[table].columns if each.name == column)
+    said = re.split(r"[;:.](?:\s|$)", declared.description)[0]
+    unit = f", {declared.unit}" if declared.unit else ""
+    return wrap(f"{column}: {said[0].lower()}{said[1:]}{unit}", LINE)
+
+
+@cache
+def _declared() -> dict[str, Table]:
+    """The tables that come with neurontab."""
+    return MEASURED | {name: query.table for name, query in discover().items()}
 
 
 def titled(chart: Any, subtitle: str) -> Chart:
@@ -91,8 +113,8 @@ def heat(table: pl.LazyFrame, x: str, y: str) -> pl.DataFrame:
     )
 
 
-def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
-    """Cells of `heat`, by model."""
+def heat_chart(cells: pl.DataFrame, x: list[str], y: list[str]) -> Any:
+    """Cells of `heat`, by model, with titles for the axes."""
     chart = (
         alt.Chart(cells)
         .mark_rect()
@@ -108,7 +130,7 @@ def heat_chart(cells: pl.DataFrame, x: str, y: str) -> Any:
     return by_model(chart)
 
 
-def histogram_chart(numbers: pl.DataFrame, x: str) -> Any:
+def histogram_chart(numbers: pl.DataFrame, x: list[str]) -> Any:
     """Neurons counted by `counted`, by model, on a logarithmic scale that has 0."""
     chart = (
         alt.Chart(numbers)
@@ -127,7 +149,7 @@ def by_model(chart: Any) -> Any:
     return chart.facet(alt.Facet("model:N", title=None), columns=5)
 
 
-def boxes(spread: pl.DataFrame, x: alt.X, title: str, colour: alt.Color) -> Any:
+def boxes(spread: pl.DataFrame, x: alt.X, title: list[str], colour: alt.Color) -> Any:
     """Quantiles as boxes: 5 to 95 %, quartiles, median."""
     base = alt.Chart(spread).encode(x=x)
     offset = {"xOffset": colour.shorthand}

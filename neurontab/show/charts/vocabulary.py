@@ -1,5 +1,8 @@
 """Charts of what neurons do to the logits, and to attention, by their weights."""
 
+from math import pi
+from typing import Literal
+
 import altair as alt
 import polars as pl
 
@@ -10,7 +13,9 @@ from neurontab.show.charts.style import (
     SMALL,
     WIDTH,
     Chart,
+    by_model,
     counted,
+    heading,
     heat,
     heat_chart,
     histogram_chart,
@@ -18,7 +23,11 @@ from neurontab.show.charts.style import (
     titled,
 )
 
-MOST = 2_000  # neurons that are drawn one by one
+LAST = 4  # layers
+MOST = 500  # neurons that are drawn one by one
+POINTS = 120  # of a density
+KERNEL = 0.5  # standard deviations
+KEYS = ["model", "layer", "neuron"]
 PEAKED = 10  # vocab_kurt of prediction and suppression neurons, in the paper
 
 
@@ -40,26 +49,28 @@ def vocab_skew_by_layer(vocab_shape: pl.LazyFrame) -> Chart:
 
 
 def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
-    """Skewness of neurons that raise or lower few tokens, by layer: suppression below 0.
+    """Skewness of neurons that raise or lower few tokens, in the last layers: suppression below 0.
 
-    Gurnee et al. 2024, figure 6c; vocab_kurt above 10.
+    Gurnee et al. 2024, figure 6c: densities by Gaussian kernels of half a standard deviation,
+    lines are means over the models, bands reach from the lowest to the highest.
     """
-    peaked = vocab_shape.filter(pl.col("vocab_kurt") > PEAKED).drop_nulls("vocab_skew")
-    drawn = peaked.select("model", "layer", "neuron", "vocab_skew", "vocab_kurt").collect()
-    chart = (
-        alt.Chart(drawn.sort("vocab_kurt", descending=True).head(MOST))
-        .mark_tick(thickness=2)
-        .encode(
-            x=alt.X("vocab_skew:Q", title="vocab_skew", scale=alt.Scale(domainMid=0)),
-            y=alt.Y("layer:O", title="layer"),
-            color=alt.Color("model:N", title=None, scale=alt.Scale(range=COLOURS)),
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-    )
-    below = (drawn["vocab_skew"] < 0).sum()
-    shown = min(len(drawn), MOST)
-    said = f"{len(drawn):,} neurons of all models, {below:,} of them below 0; {shown:,} are drawn"
-    return titled(chart, said)
+    last = pl.col("layer") > pl.col("layer").max() - LAST
+    peaked = vocab_shape.filter(last, pl.col("vocab_kurt") > PEAKED).drop_nulls("vocab_skew")
+    densities = _densities(peaked.select("model", "layer", value="vocab_skew")).collect()
+    few = peaked.sort("vocab_kurt", "model", "neuron", descending=[True, False, False]).head(MOST)
+    each = few.select("model", "layer", "neuron", at="vocab_skew").collect()
+    colour = alt.Color("layer:N", title="layer", scale=alt.Scale(range=COLOURS))
+    across = alt.X("at:Q", title=heading("vocab_shape", "vocab_skew"))
+    base = alt.Chart(densities).encode(x=across, color=colour)
+    value = alt.Y("low:Q", title="density")
+    chart = alt.layer(
+        base.mark_area(opacity=0.25).encode(y=value, y2="high:Q"),
+        base.mark_line().encode(y="mean:Q"),
+        alt.Chart(each).mark_tick(thickness=2).encode(x=across, color=colour, y=alt.value(HEIGHT)),
+    ).properties(width=WIDTH, height=HEIGHT)
+    n, below = peaked.select(pl.len(), (pl.col("vocab_skew") < 0).sum()).collect().row(0)
+    said = f"{n:,} neurons of all models with vocab_kurt > {PEAKED}, {below:,} below 0"
+    return titled(chart, f"{said}; ticks are single neurons")
 
 
 def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
@@ -73,45 +84,50 @@ def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
         vocab_var=pl.col("vocab_var").log10(),
     )
     cells = heat(logs, "w_out_norm", "vocab_var")
-    chart = heat_chart(cells, "log10 of w_out_norm", "log10 of vocab_var")
+    titles = (["log10 of", *heading("neurons", name)] for name in ("w_out_norm", "vocab_var"))
+    chart = heat_chart(cells, *titles)
     return titled(chart, per_model(cells))
 
 
 def logit_effects(
-    logit_effects: pl.LazyFrame, token_features: pl.LazyFrame, vocab_shape: pl.LazyFrame
+    logit_effects: pl.LazyFrame,
+    token_features: pl.LazyFrame,
+    vocab_shape: pl.LazyFrame,
+    universality: pl.LazyFrame,
 ) -> Chart:
     """Logits of all tokens, by a feature that parts them most, of six universal neurons.
 
     Gurnee et al. 2024, figures 1e and 5.
     """
-    keys = ["model", "layer", "neuron"]
-    few = vocab_shape.drop_nulls("vocab_kurt").join(
-        logit_effects.select(keys).unique(), on=keys, how="semi"
+    few = (
+        vocab_shape.drop_nulls("vocab_kurt")
+        .join(universality.filter("is_universal"), on=KEYS, how="semi")
+        .join(logit_effects, on=KEYS, how="semi")
     )
-    chosen = few.sort("vocab_kurt", *keys, descending=[True, False, False, False]).head(6)
-    effects = logit_effects.join(chosen.select(keys), on=keys).select(*keys, "token_id", "logit")
+    chosen = few.sort("vocab_kurt", *KEYS, descending=[True, False, False, False]).head(6)
+    effects = logit_effects.join(chosen.select(KEYS), on=KEYS).select(*KEYS, "token_id", "logit")
     logits = effects.collect().lazy()
-    sums = logits.group_by(keys).agg(n=pl.len(), total=pl.col("logit").sum())
+    sums = logits.group_by(KEYS).agg(n=pl.len(), total=pl.col("logit").sum())
     true = logits.join(token_features.filter(kind="rule"), on="token_id")
     parted = (
-        true.group_by(*keys, "feature")
+        true.group_by(*KEYS, "feature")
         .agg(n_true=pl.len(), sum_true=pl.col("logit").sum())
-        .join(sums, on=keys)
+        .join(sums, on=KEYS)
         .filter(pl.col("n_true") < pl.col("n"))
         .with_columns(
             between=(pl.col("sum_true") - pl.col("n_true") * pl.col("total") / pl.col("n")).pow(2)
             / (pl.col("n_true") * (1 - pl.col("n_true") / pl.col("n")))
         )
         .sort("between", "feature", descending=[True, False])
-        .group_by(keys)
+        .group_by(KEYS)
         .agg(pl.col("feature").first())
     )
     labelled = token_features.select("feature", "token_id").with_columns(true=pl.lit(value=True))
     values = (
-        logits.join(parted, on=keys)
+        logits.join(parted, on=KEYS)
         .join(labelled, on=["feature", "token_id"], how="left")
         .select(
-            neuron=pl.format("{} L{}.N{}: {}", *keys, "feature"),
+            neuron=pl.format("{} L{}.N{}: {}", *KEYS, "feature"),
             feature=pl.when(pl.col("true")).then(pl.lit("true")).otherwise(pl.lit("not")),
             value="logit",
         )
@@ -121,7 +137,7 @@ def logit_effects(
         alt.Chart(numbers.filter(pl.col("n") > 0))
         .mark_bar(opacity=0.7)
         .encode(
-            x=alt.X("value:Q", title="logit a unit of activation adds"),
+            x=alt.X("value:Q", title=heading("logit_effects", "logit")),
             y=alt.Y("n:Q", title="tokens", scale=alt.Scale(type="symlog"), stack=None),
             color=alt.Color(
                 "feature:N", title=None, scale=alt.Scale(domain=["not", "true"], range=COLOURS)
@@ -130,7 +146,54 @@ def logit_effects(
         .properties(width=0.8 * WIDTH, height=SMALL)
         .facet(alt.Facet("neuron:N", title=None), columns=3)
     )
-    return titled(chart, "of the neurons whose logits are kept, those with the highest vocab_kurt")
+    return titled(
+        chart, "of the universal neurons whose logits are kept, those with the highest vocab_kurt"
+    )
+
+
+def vocab_cosines(
+    logit_effects: pl.LazyFrame, ablation_effects: pl.LazyFrame, role_candidates: pl.LazyFrame
+) -> Chart:
+    """Cosines of all tokens with neurons that may change entropy, and with random others.
+
+    Gurnee et al. 2024, figure 7b: an entropy neuron is at right angles to nearly all tokens.
+    """
+    candidate, control = pl.col("is_entropy_candidate"), pl.col("is_control")
+    last = (
+        ablation_effects.select(*KEYS, control)
+        .join(role_candidates.select(*KEYS, candidate), on=KEYS)
+        .filter(candidate.any().over("model"), candidate | control)
+    )
+    kind = pl.when(candidate).then(pl.lit("candidate")).otherwise(pl.lit("random other"))
+    values = logit_effects.join(last, on=KEYS).select(
+        "model", kind=kind, value="cosine", name=pl.format("{}.{}", "layer", "neuron")
+    )
+    each = counted(values, ["model", "kind", "name"])
+    number = pl.col("n")
+    numbers = (
+        each.group_by("model", "kind", "value")
+        .agg(
+            neurons=pl.len(),
+            mean=number.mean(),
+            low=number.min(),
+            high=number.max(),
+        )
+        .sort("model", "kind", "value")
+        .collect()
+    )
+    base = alt.Chart(numbers).encode(
+        x=alt.X("value:Q", title=heading("logit_effects", "cosine")),
+        color=alt.Color("kind:N", title=None, scale=alt.Scale(range=COLOURS)),
+    )
+    tokens = alt.Y("low:Q", title="tokens", scale=alt.Scale(type="symlog"))
+    stepped: Literal["step-after"] = "step-after"
+    chart = alt.layer(
+        base.mark_area(opacity=0.25, interpolate=stepped).encode(y=tokens, y2="high:Q"),
+        base.mark_line(interpolate=stepped).encode(y="mean:Q"),
+    ).properties(width=SMALL, height=SMALL)
+    sizes = numbers.unique(["model", "kind"]).group_by("kind").agg(pl.col("neurons").sum())
+    said = ", ".join(f"{n:,} {kind}" for kind, n in sizes.sort("kind").rows())
+    return titled(by_model(chart), f"neurons of the last layer: {said}; means, lowest and highest")
 
 
 def promoted_tokens(
@@ -186,8 +249,40 @@ def attention_scores(head_scores: pl.LazyFrame) -> Chart:
     )
     numbers = counted(values, ["model"]).collect()
     return titled(
-        histogram_chart(numbers, "bos_score over chance"),
+        histogram_chart(numbers, ["bos_score over", "bos_score_chance"]),
         f"{per_model(numbers)} before the last layer",
+    )
+
+
+def _densities(values: pl.LazyFrame) -> pl.LazyFrame:
+    """Of column `value` by layer, over a grid: mean, lowest and highest density of the models.
+
+    A model with fewer than two such neurons in a layer, or equal ones, has none there.
+    """
+    by = ["model", "layer"]
+    width = (KERNEL * pl.col("value").std()).over(by)
+    each = values.with_columns(width=width).filter(pl.col("width") > 0)
+    ends = each.select(
+        low=(pl.col("value") - 3 * pl.col("width")).min(),
+        high=(pl.col("value") + 3 * pl.col("width")).max(),
+    )
+    share = pl.LazyFrame({"share": [point / (POINTS - 1) for point in range(POINTS)]})
+    grid = share.join(ends, how="cross").select(
+        at=pl.col("low") + pl.col("share") * (pl.col("high") - pl.col("low"))
+    )
+    far = (pl.col("at") - pl.col("value")) / pl.col("width")
+    height = (-far.pow(2) / 2).exp() / (pl.col("width") * (2 * pi) ** 0.5)
+    return (
+        each.join(grid, how="cross")
+        .group_by(*by, "at")
+        .agg(density=height.mean())
+        .group_by("layer", "at")
+        .agg(
+            mean=pl.col("density").mean(),
+            low=pl.col("density").min(),
+            high=pl.col("density").max(),
+        )
+        .sort("layer", "at")
     )
 
 
@@ -212,13 +307,13 @@ def _bands(table: pl.LazyFrame, name: str) -> Chart:
             scale=alt.Scale(range=COLOURS),
         ),
     )
-    value = alt.Y("low:Q", title=name, scale=alt.Scale(zero=False))
+    value = alt.Y("low:Q", title=heading("vocab_shape", name), scale=alt.Scale(zero=False))
     chart = alt.layer(
         base.mark_area(opacity=0.25).encode(y=value, y2="high:Q"),
         base.mark_line(point=True).encode(y="mean:Q"),
     ).properties(width=WIDTH, height=HEIGHT)
-    models = table.select(pl.col("model").n_unique()).collect().item()
-    return titled(chart, f"{models} models")
+    sizes = table.drop_nulls(name).group_by("model").len("n").collect()
+    return titled(chart, f"{len(sizes)} models, {per_model(sizes)}")
 
 
 CHARTS = (
@@ -227,6 +322,7 @@ CHARTS = (
     vocab_skew_of_peaked,
     vocab_variance_and_length,
     logit_effects,
+    vocab_cosines,
     promoted_tokens,
     attention_scores,
 )
