@@ -26,6 +26,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # As many tests at once as cores: one t
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests begin
 
 
+# They take a minute or more: begun last, they would leave the other cores without work.
+LONGEST = {"test_survival", "test_processes", "test_memory", "test_zoo", "test_labelling"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest tests first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch = pytest.MonkeyPatch()

@@ -17,7 +17,7 @@ BEST = 3  # features of an offset
 HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0; told apart by all colour vision
 FAINT = 0.1  # of the strongest activation, below which a token is not shaded
 SIDES = ("top", "bottom", "sample")
-OTHER = pl.format("L{}.N{}", "other_layer", "other_neuron").alias("neuron")
+OTHER = pl.format("L{}.N{}", "other_layer", "other_neuron").alias("other_neuron")
 
 
 @dataclass(frozen=True)

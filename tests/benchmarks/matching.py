@@ -33,7 +33,7 @@ from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import HIGHEST, Matching, Ranks
 from neurontab.measure.similarity import Similarity
-from neurontab.measure.sketch_plan import MOST
+from neurontab.measure.sketch_plan import LISTED, MOST
 from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
 from neurontab.measure.tile import Place
@@ -47,6 +47,7 @@ from neurontab.sketching import match_sketched
 TOKENS = 1_000_000
 SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
+LONGER = 2_048  # pairs of a list in which all has room
 SEEDS = 20
 CPU = torch.device("cpu")
 sys.path.append(str(Path(__file__).parent.parent))
@@ -80,11 +81,11 @@ class Measured:
         """In all layers of all models."""
         return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
 
-    def with_buckets(self, buckets: int) -> "Measured":
-        """The same with sketches of so many buckets."""
+    def with_buckets(self, buckets: int, listed: int = LISTED) -> "Measured":
+        """The same with sketches of so many buckets, and lists of so many pairs."""
         plan = self.prepared.plan
         assert plan.sketch is not None
-        sized = replace(plan, sketch=replace(plan.sketch, buckets=buckets))
+        sized = replace(plan, sketch=replace(plan.sketch, buckets=buckets, listed=listed))
         return replace(self, prepared=replace(self.prepared, plan=sized))
 
     def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
@@ -286,12 +287,16 @@ def gpt2_small(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds."""
     of = measured(FEWER)
-    of = of.with_buckets(buckets_with_its_reach(of.neurons))
-    listed = listed_figures(of, of.matched_from(folder, Clock(), sketched=True)[1])
+    buckets = buckets_with_its_reach(of.neurons)
+    listed, longer = (
+        listed_figures(sized, sized.matched_from(folder, Clock(), sketched=True)[1])
+        for sized in (of.with_buckets(buckets), of.with_buckets(buckets, LONGER))
+    )
     figures, details = small_gpt2_figures(
         tile_seconds, listed["listed_pairs_a_neuron"], listed["whole_rows_share"], device
     )
-    return figures, {"with_bounds_as_of_gpt2_small": listed, **details}
+    found = {"with_bounds_as_of_gpt2_small": listed, f"with_lists_of_{LONGER}": longer}
+    return figures, {**found, **details}
 
 
 def tiles(device: torch.device) -> tuple[dict[str, float], float]:

@@ -48,7 +48,7 @@ def test_a_card_says_what_the_tables_say(family: Run, name: str) -> None:
     names = [
         f"L{layer}.N{neuron}" for layer, neuron in best.select("other_layer", "other_neuron").rows()
     ]
-    assert card.matches["neuron"].to_list() == names
+    assert card.matches["other_neuron"].to_list() == names
     assert (
         card.twins["corr"].to_list()
         == family.scan("twins").filter(**here).collect()["corr"].to_list()
@@ -108,8 +108,13 @@ def test_a_page_needs_nothing_else(family: Run, tmp_path: Path) -> None:
     content = (tmp_path / "card.html").read_text("utf-8")
     assert content == page(family.card("seed0", "0.3"))
     assert not re.search(r"<script|<link|<img|https?:|url\(", content)
-    for line in headlines(family.card("seed0", "0.3")):
+    card = family.card("seed0", "0.3")
+    for line in headlines(card):
         assert line.replace("'", "&#x27;") in content
+    shown = call("show", "seed0", "0.3", "-r", family.folder).stdout
+    for name in (*card.matches["other_neuron"], *card.twins["other_neuron"]):
+        assert f"<td>{name}</td>" in content
+        assert f" {name} " in shown
     wrong = call("show", "seed0", "0.3", "-r", family.folder, "-o", tmp_path / "card.pdf")
     assert "must end in .html" in wrong.stderr
 
