@@ -35,8 +35,10 @@ def chart(
 ) -> None:
     """Draw a chart, or all of them."""
     import neurontab
-    from neurontab.show.charts import CHARTS, drawable, title_of
+    from neurontab.show.charts import CHARTS, title_of
 
+    if name is not None and every:
+        raise typer.BadParameter("either the name of a chart or --all.")
     if name is None and not every:
         for known in CHARTS:
             typer.echo(f"{known:<26} {title_of(known)}")
@@ -44,7 +46,7 @@ def chart(
     opened = neurontab.open(run)
     if every:
         folder = output or opened.folder / "charts"
-        paths = {known: folder / f"{known}.png" for known in drawable(opened.manifest.tables)}
+        paths = {known: folder / f"{known}.png" for known in opened.charts()}
         for path in paths.values() if output else ():
             refuse_existing(path, force=force)
         if left := sorted(CHARTS.keys() - paths.keys()):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
+ACTIVATIONS = "activations"  # folder of those of single positions
 DAMAGE = (  # what Polars raises for a file that is damaged, among others
     pl.exceptions.ComputeError,
     pl.exceptions.InvalidOperationError,
@@ -117,7 +118,9 @@ class Run:
         Columns are model, layer, sequence, position, source, token_id, previous_id, next_id, and
         `activation`: a list of all the layer's neurons. Raises TableError where a build kept none.
         """
-        files = sorted(self.folder.glob(f"activations/*/{site}.*.arrow"))
+        if site not in ("pre", "post"):
+            raise TableError(f"Activations are pre or post, not {site!r}.")
+        files = sorted(self.folder.glob(f"{ACTIVATIONS}/*/{site}.*.arrow"))
         if not files:
             raise TableError(
                 f"{self.folder} has no activations of single positions.\n"
@@ -183,13 +186,25 @@ class Run:
 
         Raises ChartError with the nearest name, and TableError for a damaged file.
         """
-        from neurontab.show.charts import ACTIVATIONS, draw
+        from neurontab.show.charts import draw
 
         def scan(table: str) -> pl.LazyFrame:
             return self.activations("pre") if table == ACTIVATIONS else self.scan(table)
 
         with self.damage_named():
-            return draw(name, scan, self.manifest.tables, self.manifest.run_id)
+            return draw(name, scan, self._drawn_from, self.manifest.run_id, self.thresholds)
+
+    def charts(self) -> list[str]:
+        """The names of the charts for which the run has what they are drawn from."""
+        from neurontab.show.charts import drawable
+
+        return drawable(self._drawn_from)
+
+    @property
+    def _drawn_from(self) -> list[str]:
+        """The tables, and activations of single positions where they are kept."""
+        kept = any(file.startswith(f"{ACTIVATIONS}/") for file in self.manifest.files)
+        return [*self.manifest.tables, *([ACTIVATIONS] if kept else ())]
 
     def card(self, model: str, neuron: str) -> "Card":
         """Everything that is known of a neuron, such as `11.3030`.

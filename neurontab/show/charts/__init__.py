@@ -4,7 +4,7 @@ Frames are aggregated before they are drawn, so a chart holds some thousand rows
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -24,36 +24,44 @@ CHARTS: dict[str, Callable[..., Chart]] = {
 
 
 def draw(
-    name: str, scan: Callable[[str], pl.LazyFrame], there: Iterable[str], run_id: str
+    name: str,
+    scan: Callable[[str], pl.LazyFrame],
+    there: Iterable[str],
+    run_id: str,
+    thresholds: Mapping[str, object],
 ) -> Chart:
     """A chart by name over a run's tables, of which some are `there`.
 
-    Raises ChartError with the nearest name, or with what is missing and how to have it.
+    `thresholds` are those of its tables that are not at their defaults, as TABLE.THRESHOLD. Raises
+    ChartError with the nearest name, or with what is missing and how to have it.
     """
     if name not in CHARTS:
         raise ChartError(
             f"No chart {name!r}; there are {', '.join(CHARTS)}.{nearest(name, list(CHARTS))}"
         )
     function = CHARTS[name]
-    if missing := sorted({*_reads(function)} - {*there, ACTIVATIONS}):
-        measured = "neurontab build -m ONE -m OTHER, of two models or more, with this version"
-        remedy = measured if MEASURED.keys() & {*missing} else "neurontab derive"
+    tables, changeable = _reads(function)
+    if missing := sorted({*tables} - {*there}):
         raise ChartError(
             f"Chart {name!r} needs {', '.join(missing)}, which this run has not.\n"
-            f"Make it by {remedy}."
+            f"Make it by {_remedy(missing)}."
         )
-    chart = function(*(scan(table) for table in _reads(function)))
-    if not any(chart.to_dict().get("datasets", {}).values()):
+    changed = {each: thresholds[place] for each, place in changeable if place in thresholds}
+    chart = function(*map(scan, tables), **changed)
+    if not any(_data(chart)):
         chart = nothing(chart.title.subtitle)
     chart.title.text = title_of(name)
+    if thresholds:
+        said = ", ".join(f"{place}={value}" for place, value in thresholds.items())
+        chart.title.subtitle = [chart.title.subtitle, f"not at default: {said}"]
     marked: Chart = chart.properties(usermeta={"neurontab": {"run_id": run_id, "chart": name}})
     return marked
 
 
-def drawable(tables: Iterable[str]) -> list[str]:
+def drawable(there: Iterable[str]) -> list[str]:
     """The charts for which a run has the tables; one model alone lacks those of pairs."""
-    here = {*tables, ACTIVATIONS}
-    return [name for name, chart in CHARTS.items() if here >= set(_reads(chart))]
+    here = {*there}
+    return [name for name, chart in CHARTS.items() if here >= {*_reads(chart)[0]}]
 
 
 def title_of(name: str) -> str:
@@ -61,6 +69,22 @@ def title_of(name: str) -> str:
     return str(CHARTS[name].__doc__).split("\n\n")[0].rstrip(".")
 
 
-def _reads(chart: Callable[..., Chart]) -> list[str]:
-    """The tables that a chart reads."""
-    return list(inspect.signature(chart).parameters)
+def _reads(chart: Callable[..., Chart]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The tables that a chart reads, and its thresholds with their place among those of tables."""
+    parameters = inspect.signature(chart).parameters.values()
+    tables = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
+    named = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    return tables, [(name, f"{table}.{name}") for name in named for table in tables]
+
+
+def _remedy(missing: Sequence[str]) -> str:
+    if missing == [ACTIVATIONS]:
+        return "neurontab build --activations 2048"
+    if MEASURED.keys() & {*missing}:
+        return "neurontab build -m ONE -m OTHER, of two models or more, with this version"
+    return "neurontab derive"
+
+
+def _data(chart: Chart) -> Iterable[object]:
+    found: dict[str, object] = chart.to_dict().get("datasets", {})
+    return found.values()

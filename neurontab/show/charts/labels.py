@@ -11,7 +11,10 @@ from neurontab.show.charts.style import (
     WIDTH,
     Chart,
     by_model,
+    chart_of,
     heading,
+    heat,
+    heat_chart,
     per_model,
     titled,
 )
@@ -48,7 +51,7 @@ def roles_of_universal(neurons: pl.LazyFrame) -> Chart:
 def explained_and_ceiling(explanations: pl.LazyFrame) -> Chart:
     """What the best feature of the current token explains, against what all tokens explain.
 
-    On the line a feature says all that the token does.
+    The feature's share is of documents in which it was not chosen, the ceiling of all.
     """
     keys = ["model", "layer", "neuron"]
     best_of = ("ceiling", "explained_held_out")
@@ -59,30 +62,12 @@ def explained_and_ceiling(explanations: pl.LazyFrame) -> Chart:
         .group_by(keys)
         .agg(pl.col(best_of).first())
     )
-    steps = 40
-    x, y = ((pl.col(n) * steps).floor().clip(0, steps - 1) / steps for n in best_of)
-    cells = (
-        best.select("model", x=x.cast(pl.Float64), y=y.cast(pl.Float64))
-        .group_by("model", "x", "y")
-        .len("n")
-        .with_columns(x2=pl.col("x") + 1 / steps, y2=pl.col("y") + 1 / steps)
-        .sort("model", "x", "y")
-        .collect()
-    )
+    cells = heat(best, *best_of)
     ends = [(model, end, end) for model in cells["model"].unique().sort() for end in (0.0, 1.0)]
-    lines = pl.DataFrame(ends, ["model", "x", "y"], orient="row")
-    base = alt.Chart(pl.concat([cells, lines], how="diagonal"))
-    share = alt.Scale(domain=[0, 1])
-    across = alt.X("x:Q", title="explained by the token", scale=share)
-    up = alt.Y("y:Q", title="by its best feature", scale=share)
-    colour = alt.Color("n:Q", title="neurons", scale=alt.Scale(type="log", scheme="viridis"))
-    cell = base.transform_filter("datum.n != null").mark_rect()
-    line = base.transform_filter("datum.n == null").mark_line(color="black", strokeDash=[3, 3])
-    both = alt.layer(
-        cell.encode(x=across, x2="x2:Q", y=up, y2="y2:Q", color=colour),
-        line.encode(x=across, y=up),
-    ).properties(width=SMALL, height=SMALL)
-    return titled(by_model(both), f"{per_model(cells)}, explained in held-out documents")
+    equal = pl.DataFrame(ends, ["model", "x", "mean"], orient="row")
+    titles = (heading("explanations", name) for name in best_of)
+    said = f"{per_model(cells)}; on the line both are equal"
+    return titled(heat_chart(cells, *titles, line=equal), said)
 
 
 def ablated_shares(ablation_effects: pl.LazyFrame) -> Chart:
@@ -100,7 +85,7 @@ def ablated_shares(ablation_effects: pl.LazyFrame) -> Chart:
         .collect()
     )
     chart = (
-        alt.Chart(shares)
+        chart_of(shares)
         .mark_point(filled=True, opacity=0.7)
         .encode(
             x=alt.X("norm_share:Q", title=heading("ablation_effects", "norm_share")),
@@ -121,7 +106,7 @@ def _stacked(table: pl.LazyFrame, label: str) -> Chart:
     every = numbers.collect()
     drawn = every.filter(pl.col(label) != NONE)
     chart = (
-        alt.Chart(drawn)
+        chart_of(drawn)
         .mark_bar()
         .encode(
             x=alt.X("layer:O", title="layer", axis=LEVEL),
@@ -146,7 +131,7 @@ def _universal(neurons: pl.LazyFrame, label: str) -> Chart:
         .collect()
     )
     chart = (
-        alt.Chart(shares)
+        chart_of(shares)
         .mark_bar(color=COLOURS[0])
         .encode(
             x=alt.X("share:Q", title="universal, %"),

@@ -6,6 +6,7 @@ import altair as alt
 import polars as pl
 
 from neurontab.show.charts.style import (
+    CELLS,
     COLOURS,
     DASHES,
     HEIGHT,
@@ -14,13 +15,18 @@ from neurontab.show.charts.style import (
     WIDTH,
     Chart,
     by_model,
+    chart_of,
     counted,
     heading,
     heat,
     heat_chart,
     per_model,
     titled,
+    wide,
 )
+
+FEW = 12  # layers of which single numbers are written
+STEP = 0.05  # of a correlation, within which a mean is taken
 
 
 def correlations(universality: pl.LazyFrame) -> Chart:
@@ -32,7 +38,7 @@ def correlations(universality: pl.LazyFrame) -> Chart:
     values = universality.unpivot(names, index="model", variable_name="quantity").drop_nulls()
     numbers = counted(values, ["model", "quantity"], step=1 / 60).collect()
     chart = (
-        alt.Chart(numbers)
+        chart_of(numbers)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("value:Q", title=["mean over", "the other models"], axis=alt.Axis(tickCount=4)),
@@ -67,14 +73,18 @@ def excess_by_layer(universality: pl.LazyFrame) -> Chart:
         .sort("model", "layer")
         .collect()
     )
-    base = alt.Chart(spread).encode(x=alt.X("layer:O", title="layer", axis=LEVEL))
+    base = chart_of(spread).encode(x=alt.X("layer:O", title="layer", axis=LEVEL))
     value = alt.Y("p1:Q", title=heading("universality", "excess_corr"), scale=alt.Scale(padding=12))
+    layers = spread["layer"].n_unique()
+    width = wide(layers, 12)
+    size = 0.5 * width / max(layers, 1)
+    turned = {"angle": 270, "align": "left", "dx": 8} if layers > FEW else {"dy": -8}
     chart = alt.layer(
         base.mark_rule(color=COLOURS[0]).encode(y=value, y2="p99:Q"),
-        base.mark_bar(color=COLOURS[4], size=18).encode(y="p25:Q", y2="p75:Q"),
-        base.mark_tick(color="black", thickness=2, size=18).encode(y="p50:Q"),
-        base.mark_text(dy=-8).encode(y="p99:Q", text="universal:Q"),
-    ).properties(width=SMALL, height=HEIGHT)
+        base.mark_bar(color=COLOURS[4], size=size).encode(y="p25:Q", y2="p75:Q"),
+        base.mark_tick(color="black", thickness=2, size=size).encode(y="p50:Q"),
+        base.mark_text(**turned).encode(y="p99:Q", text="universal:Q"),
+    ).properties(width=width, height=HEIGHT)
     n = f"{per_model(spread)}; the number above is of universal neurons"
     return titled(by_model(chart), n)
 
@@ -85,16 +95,11 @@ def match_layers(matches: pl.LazyFrame) -> Chart:
     Gurnee et al. 2024, figures 2c and 12.
     """
     pair = ["model", "layer", "other_layer"]
-    best = matches.filter(pl.col("rank") == 1)
-    shares = (
-        best.group_by(pair)
-        .len("n")
-        .with_columns(share=100 * pl.col("n") / pl.col("n").sum().over("model", "layer"))
-        .sort(pair)
-        .collect()
-    )
-    chart = _grid(shares, "share", "layer of the best match", "%", ".0f", [0, 100])
-    return titled(by_model(chart), f"{shares['n'].sum():,} best matches, over all other models")
+    numbers = matches.filter(pl.col("rank") == 1).group_by(pair).len("n")
+    shares = numbers.with_columns(share=100 * pl.col("n") / pl.col("n").sum().over(pair[:-1]))
+    cells = shares.sort(pair).collect()
+    said = f"{cells['n'].sum():,} best matches, over all other models"
+    return _grid(cells, "share", "layer of the best match", "%", ".0f", 100, said)
 
 
 def correlation_range(universality: pl.LazyFrame) -> Chart:
@@ -102,7 +107,16 @@ def correlation_range(universality: pl.LazyFrame) -> Chart:
 
     Gurnee et al. 2024, figure 2b.
     """
-    return _against(universality, "min_corr", "max_corr")
+    known = universality.drop_nulls(["min_corr", "max_corr"])
+    at = ((pl.col("min_corr") / STEP).floor() + 0.5) * STEP
+    means = known.group_by("model", x=at.cast(pl.Float64)).agg(mean=pl.col("max_corr").mean())
+    return _against(
+        universality,
+        "min_corr",
+        "max_corr",
+        means.sort("model", "x"),
+        "the line is max_corr's mean",
+    )
 
 
 def baseline_kinds(universality: pl.LazyFrame) -> Chart:
@@ -113,12 +127,12 @@ def baseline_kinds(universality: pl.LazyFrame) -> Chart:
     return _against(universality, "excess_corr", "excess_std")
 
 
-def universal_share(universality: pl.LazyFrame) -> Chart:
+def universal_share(universality: pl.LazyFrame, *, threshold: float = 0.5) -> Chart:
     """Share of universal neurons, by what is asked of them.
 
-    The paper's rule is the first: mean excess above 0.5.
+    The first rule is the paper's: mean excess above the threshold, of 0.5.
     """
-    beyond = pl.lit(0.5)
+    beyond = pl.lit(threshold)
     asked = {
         "mean excess (the paper's)": pl.col("excess_corr") > beyond,
         "excess in every model": pl.col("is_universal_strict"),
@@ -138,7 +152,7 @@ def universal_share(universality: pl.LazyFrame) -> Chart:
         .collect()
     )
     chart = (
-        alt.Chart(shares)
+        chart_of(shares)
         .mark_point(filled=True, size=60, opacity=0.8)
         .encode(
             x=alt.X("share:Q", title="universal, % of the neurons"),
@@ -148,7 +162,8 @@ def universal_share(universality: pl.LazyFrame) -> Chart:
         )
         .properties(width=WIDTH, height=HEIGHT)
     )
-    return titled(chart, per_model(shares.filter(asked=next(iter(asked)))))
+    n = per_model(shares.filter(asked=next(iter(asked))))
+    return titled(chart, f"{n}; excess above {threshold:g}")
 
 
 def token_shares(universality: pl.LazyFrame) -> Chart:
@@ -174,10 +189,15 @@ def group_sizes(universal_features: pl.LazyFrame) -> Chart:
         .collect()
     )
     chart = (
-        alt.Chart(sizes)
+        chart_of(sizes)
         .mark_bar()
         .encode(
-            x=alt.X("n_members:O", title="neurons of all models in the feature", axis=LEVEL),
+            x=alt.X(
+                "n_members:O",
+                title="neurons of all models in the feature",
+                axis=LEVEL,
+                scale=alt.Scale(domain=[*range(1, 1 + max(sizes["n_members"], default=0))]),
+            ),
             y=alt.Y("n:Q", title="features"),
             color=alt.Color("n_models:O", title="models", scale=alt.Scale(scheme="viridis")),
         )
@@ -200,9 +220,8 @@ def layer_likeness(layer_similarity: pl.LazyFrame) -> Chart:
         .sort(pair)
         .collect()
     )
-    chart = _grid(means, "cka", "layer of the other model", "CKA", ".2f", [0, 1])
-    models = means["model"].n_unique()
-    return titled(by_model(chart), f"{models} models, each with the others")
+    said = f"{means['model'].n_unique()} models, each with the others"
+    return _grid(means, "cka", "layer of the other model", "CKA", ".2f", 1, said)
 
 
 def _per_cent(rule: pl.Expr) -> pl.Expr:
@@ -210,34 +229,52 @@ def _per_cent(rule: pl.Expr) -> pl.Expr:
     return 100 * rule.fill_null(value=False).mean()
 
 
-def _against(universality: pl.LazyFrame, x: str, y: str) -> Chart:
-    """Neurons of each model by two columns."""
+def _against(
+    universality: pl.LazyFrame,
+    x: str,
+    y: str,
+    line: pl.LazyFrame | None = None,
+    said: str = "",
+) -> Chart:
+    """Neurons of each model by two columns, and a line."""
     cells = heat(universality, x, y)
     titles = (heading("universality", name) for name in (x, y))
-    return titled(heat_chart(cells, *titles), per_model(cells))
+    chart = heat_chart(cells, *titles, line=None if line is None else line.collect())
+    return titled(chart, "; ".join(filter(None, (per_model(cells), said))))
 
 
 def _grid(
-    cells: pl.DataFrame, value: str, x: str, legend: str, written: str, domain: list[float]
-) -> Any:
-    """Layers against layers, the number in each cell."""
-    base = alt.Chart(cells).encode(
+    cells: pl.DataFrame, value: str, x: str, legend: str, written: str, highest: float, said: str
+) -> Chart:
+    """Layers against layers by model, the number in each cell where there is room.
+
+    Of more cells than can be drawn the means over the models are.
+    """
+    layers = cells["layer"].n_unique()
+    one = len(cells) > CELLS
+    if one:
+        means = cells.group_by("layer", "other_layer").agg(pl.col(value).mean())
+        cells, said = means.sort("layer", "other_layer"), f"{said}; mean over the models"
+    base = chart_of(cells).encode(
         x=alt.X("other_layer:O", title=x, axis=LEVEL),
-        y=alt.Y("layer:O", title="layer", sort="descending"),
+        y=alt.Y("layer:O", title="layer", sort="descending", axis=LEVEL),
     )
-    colour = alt.Color(f"{value}:Q", title=legend, scale=alt.Scale(scheme="viridis", domain=domain))
-    middle = 0.6 * domain[1]
-    ink = alt.condition(f"datum.{value} > {middle}", alt.value("black"), alt.value("white"))
-    return alt.layer(
-        base.mark_rect().encode(color=colour),
-        base.mark_text(fontSize=9).encode(text=alt.Text(f"{value}:Q", format=written), color=ink),
-    ).properties(width=SMALL, height=SMALL)
+    scale = alt.Scale(scheme="viridis", domain=[0, highest])
+    drawn = [base.mark_rect().encode(color=alt.Color(f"{value}:Q", title=legend, scale=scale))]
+    if layers <= FEW:
+        bright = f"datum.{value} > {0.6 * highest}"
+        ink = alt.condition(bright, alt.value("black"), alt.value("white"))
+        text = alt.Text(f"{value}:Q", format=written)
+        drawn.append(base.mark_text(fontSize=9).encode(text=text, color=ink))
+    size = wide(layers, 8)
+    chart = alt.layer(*drawn).properties(width=size, height=size)
+    return titled(chart if one else by_model(chart), said)
 
 
 def _steps(drawn: pl.DataFrame, x: list[str], y: str) -> Any:
     """Histograms of two groups of neurons, one line each."""
     return (
-        alt.Chart(drawn)
+        chart_of(drawn)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("value:Q", title=x),

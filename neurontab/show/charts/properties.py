@@ -13,6 +13,7 @@ from neurontab.show.charts.style import (
     WIDTH,
     Chart,
     boxes,
+    chart_of,
     counted,
     heading,
     heat,
@@ -21,6 +22,7 @@ from neurontab.show.charts.style import (
     per_model,
     quantiles,
     titled,
+    wide,
 )
 
 METRICS = (  # of the paper's figure 3
@@ -51,7 +53,7 @@ def property_percentiles(neurons: pl.LazyFrame) -> Chart:
     )
     x = alt.X("property:N", title=None, sort=list(METRICS), axis=alt.Axis(labelAngle=-30))
     model = alt.Color("model:N", title=None, scale=alt.Scale(range=COLOURS))
-    chart = boxes(spread, x, ["percentile in the layer"], model)
+    chart = boxes(spread, x, ["percentile in the layer"], model, size=8)
     of = spread.filter(property="sparsity")
     return titled(
         chart.properties(width=2 * WIDTH, height=HEIGHT),
@@ -59,27 +61,28 @@ def property_percentiles(neurons: pl.LazyFrame) -> Chart:
     )
 
 
-def properties_by_layer(layer_profile: pl.LazyFrame) -> Chart:
-    """Seven properties by layer, of universal neurons and of all.
+def properties_by_layer(neurons: pl.LazyFrame) -> Chart:
+    """Seven properties by layer, of universal neurons and of the others.
 
-    Gurnee et al. 2024, figure 14; quantiles are means over the models.
+    Gurnee et al. 2024, figure 14; of all models together.
     """
-    levels = ["q05", "q25", "q50", "q75", "q95"]
+    group = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
     spread = (
-        layer_profile.filter(pl.col("measure").is_in(list(BY_LAYER)))
-        .group_by("measure", "layer", "group")
-        .agg(pl.col("n").sum(), pl.col(levels).mean())
+        neurons.select("layer", *BY_LAYER, group=group)
+        .unpivot(BY_LAYER, index=["layer", "group"], variable_name="measure")
         .drop_nulls()
+        .group_by("measure", "layer", "group")
+        .agg(n=pl.len(), **quantiles("value"))
         .sort("measure", "layer", "group")
         .collect()
     )
+    width = wide(spread["layer"].n_unique(), 14)
+    layer = alt.X("layer:O", title="layer", axis=LEVEL)
+    size = 0.3 * width / max(spread["layer"].n_unique(), 1)
     parts = [
         boxes(
-            spread.filter(measure=name),
-            alt.X("layer:O", title="layer", axis=LEVEL),
-            heading("neurons", name),
-            GROUP,
-        ).properties(width=SMALL, height=SMALL)
+            spread.filter(measure=name), layer, heading("neurons", name), GROUP, min(size, 8)
+        ).properties(width=width, height=SMALL)
         for name in BY_LAYER
         if name in spread["measure"]
     ]
@@ -93,9 +96,28 @@ def sparsity_and_alignment(neurons: pl.LazyFrame) -> Chart:
 
     Gurnee et al. 2024, figure 9.
     """
-    cells = heat(neurons, "sparsity", "in_out_sim")
-    titles = (heading("neurons", name) for name in ("sparsity", "in_out_sim"))
-    return titled(heat_chart(cells, *titles), per_model(cells))
+    both = ("sparsity", "in_out_sim")
+    x, y = map(pl.col, both)
+    fits = (
+        neurons.drop_nulls(both)
+        .group_by("model")
+        .agg(
+            x=pl.concat_list(x.min(), x.max()),
+            at=x.mean(),
+            height=y.mean(),
+            slope=pl.cov(x, y) / x.var(),
+            corr=pl.corr(x, y),
+        )
+        .sort("model")
+        .collect()
+    )
+    height = pl.col("height") + pl.col("slope") * (pl.col("x") - pl.col("at"))
+    line = fits.explode("x").select("model", "x", mean=height).drop_nulls()
+    cells = heat(neurons, *both)
+    chart = heat_chart(cells, *(heading("neurons", name) for name in both), line=line)
+    known = sorted(fits["corr"].drop_nulls())
+    corr = " to ".join(f"{value:.2f}" for value in known[:: max(len(known) - 1, 1)])
+    return titled(chart, f"{per_model(cells)}; lines of least squares, correlation {corr}")
 
 
 def nearest_vectors(neighbours: pl.LazyFrame, universality: pl.LazyFrame) -> Chart:
@@ -122,11 +144,15 @@ def nearest_vectors(neighbours: pl.LazyFrame, universality: pl.LazyFrame) -> Cha
 def l2_penalties(neurons: pl.LazyFrame) -> Chart:
     """Squared lengths of input and output vector together.
 
-    Gurnee et al. 2024, figure 7a: entropy neurons are among the longest.
+    Gurnee et al. 2024, figure 7a: entropy neurons are among the longest. Those that may be some by
+    their weights are marked.
     """
     values = neurons.select("model", value="l2_penalty")
     numbers = counted(values, ["model"]).collect()
-    return titled(histogram_chart(numbers, heading("neurons", "l2_penalty")), per_model(numbers))
+    marked = neurons.filter("is_entropy_candidate").select("model", at="l2_penalty").collect()
+    chart = histogram_chart(numbers, heading("neurons", "l2_penalty"), marked=marked)
+    n = f"{len(marked):,} candidates for entropy of all models are marked"
+    return titled(chart, f"{per_model(numbers)}; {n}")
 
 
 def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFrame) -> Chart:
@@ -153,7 +179,7 @@ def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFram
         .collect()
     )
     chart = (
-        alt.Chart(means)
+        chart_of(means)
         .mark_line()
         .encode(
             x=alt.X("position:Q", title="position"),
@@ -173,7 +199,7 @@ _SAME = ["in_in", "out_out"]
 
 def _pair_of_steps(drawn: pl.DataFrame, facet: str, x: str) -> Chart:
     chart = (
-        alt.Chart(drawn)
+        chart_of(drawn)
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("value:Q", title=x),

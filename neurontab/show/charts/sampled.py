@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from neurontab.show.charts.style import COLOURS, SMALL, WIDTH, Chart, counted, titled
+from neurontab.show.charts.style import COLOURS, SMALL, WIDTH, Chart, chart_of, counted, titled
 
 KEYS = ["model", "layer", "neuron"]
 SHOWN = 6  # neurons
@@ -55,34 +55,34 @@ def source_classes(activations: pl.LazyFrame, families: pl.LazyFrame) -> Chart:
 def word_places(
     activations: pl.LazyFrame, explanations: pl.LazyFrame, vocabulary: pl.LazyFrame
 ) -> Chart:
-    """Pre-activation where the token is a word, the beginning of one, or the rest.
+    """Pre-activation where the token is a word, the beginning or the middle of one, or no word.
 
     Gurnee et al. 2024, figures 4a and 15; of the neurons of which most is explained by whether the
-    token, or the next, goes on with a word. The rest has no space before it, after a beginning
-    comes a letter.
+    token, or the next, goes on with a word. A word or beginning has a space before its first
+    letter, a middle has none; what comes after a beginning is a middle.
     """
     place = explanations.filter(
         pl.col("feature") == GOES_ON, pl.col("offset").is_in(["current", "next"])
     )
-    chosen = _best(place).with_columns(
-        family_feature=pl.format("{} {}", "offset", "family_feature")
-    )
-    text = pl.col("text")
-    spaced = vocabulary.select("token_id", spaced=text.str.contains(r"^\s"))
-    letters = vocabulary.select(next_id="token_id", goes_on=text.str.contains(r"^\p{L}"))
+    feature = pl.format("{} {}", "offset", "family_feature")
+    chosen = _best(place).with_columns(family_feature=feature)
+    middle = vocabulary.select("token_id", middle=pl.col("text").str.contains(r"^\p{L}"))
+    begins = vocabulary.select("token_id", begins=pl.col("text").str.contains(r"^ \p{L}"))
     values = (
         _of(activations, chosen)
-        .join(spaced, on="token_id")
-        .join(letters, on="next_id")
+        .join(middle.join(begins, on="token_id"), on="token_id")
+        .join(middle.select(next_id="token_id", goes_on="middle"), on="next_id")
         .with_columns(
-            group=pl.when(~pl.col("spaced"))
-            .then(pl.lit("rest"))
+            group=pl.when("middle")
+            .then(pl.lit("middle"))
+            .when(~pl.col("begins"))
+            .then(pl.lit("no word"))
             .when("goes_on")
             .then(pl.lit("beginning"))
             .otherwise(pl.lit("word"))
         )
     )
-    return _histograms(values, ("word", "beginning", "rest"))
+    return _histograms(values, ("word", "beginning", "middle", "no word"))
 
 
 def next_classes(
@@ -174,10 +174,11 @@ def _histograms(values: pl.LazyFrame, groups: Sequence[str]) -> Chart:
         .collect()
     )
     chart = (
-        alt.Chart(numbers)
-        .mark_bar(opacity=0.6)
+        chart_of(numbers)
+        .mark_bar(opacity=0.6, binSpacing=0)
         .encode(
-            x=alt.X("value:Q", title="pre, before the activation function"),
+            x2="end:Q",
+            x=alt.X("value:Q", bin="binned", title="pre, before the activation function"),
             y=alt.Y("share:Q", title="% of the positions", stack=None),
             color=alt.Color(
                 "group:N", title=None, scale=alt.Scale(domain=list(groups), range=COLOURS)

@@ -27,8 +27,14 @@ COLOURS = [
     *("#000000", "#999999"),
 ]
 DASHES = [[1, 0], [4, 2], [2, 2]]
-LEVEL = alt.Axis(labelAngle=0)
+LEVEL = alt.Axis(labelAngle=0, labelOverlap=True)
+STRONG = alt.Legend(symbolOpacity=1)
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
+
+
+def chart_of(frame: pl.DataFrame) -> alt.Chart:
+    """A chart of a frame; Altair lets as many rows as there are pass, as they are counts."""
+    return alt.Chart(alt.InlineData(values=frame.to_dicts()))
 
 
 def heading(table: str, column: str) -> list[str]:
@@ -53,13 +59,13 @@ def titled(chart: Any, subtitle: str) -> Chart:
 
 def nothing(subtitle: str) -> Chart:
     """What is drawn where no neuron is as the chart asks."""
-    chart = alt.Chart(pl.DataFrame({"none": ["no such neuron in this run"]}))
+    chart = chart_of(pl.DataFrame({"none": ["no such neuron in this run"]}))
     drawn = chart.mark_text(fontSize=12).encode(text="none:N")
     return titled(drawn.properties(width=WIDTH, height=SMALL), subtitle)
 
 
 def counted(values: pl.LazyFrame, by: Sequence[str], *, step: float | None = None) -> pl.LazyFrame:
-    """Counts of column `value` in equal bins, empty ones too; `value` is a bin's lower edge.
+    """Counts of column `value` in equal bins, empty ones too, from a bin's `value` to its `end`.
 
     Without a step there are so many bins from the lowest value to the highest.
     """
@@ -80,9 +86,11 @@ def counted(values: pl.LazyFrame, by: Sequence[str], *, step: float | None = Non
         .join(n, on=[*by, "bin"], how="left")
         .join(ends.select("low", "step"), how="cross")
         .with_columns(
-            pl.col("n").fill_null(0), value=pl.col("low") + pl.col("bin") * pl.col("step")
+            pl.col("n").fill_null(0),
+            value=pl.col("low") + pl.col("bin") * pl.col("step"),
+            end=pl.col("low") + (pl.col("bin") + 1) * pl.col("step"),
         )
-        .select(*by, "bin", "n", "value")
+        .select(*by, "bin", "n", "value", "end")
         .sort(*by, "bin")
     )
 
@@ -113,10 +121,16 @@ def heat(table: pl.LazyFrame, x: str, y: str) -> pl.DataFrame:
     )
 
 
-def heat_chart(cells: pl.DataFrame, x: list[str], y: list[str]) -> Any:
-    """Cells of `heat`, by model, with titles for the axes."""
-    chart = (
-        alt.Chart(cells)
+def heat_chart(
+    cells: pl.DataFrame, x: list[str], y: list[str], *, line: pl.DataFrame | None = None
+) -> Any:
+    """Cells of `heat`, by model, with titles for the axes, and a line over them.
+
+    Of that the columns are model, x and mean.
+    """
+    base = chart_of(cells if line is None else pl.concat([cells, line], how="diagonal_relaxed"))
+    drawn = [
+        base.transform_filter("datum.n != null")
         .mark_rect()
         .encode(
             x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False)),
@@ -125,23 +139,34 @@ def heat_chart(cells: pl.DataFrame, x: list[str], y: list[str]) -> Any:
             y2="y2:Q",
             color=alt.Color("n:Q", title="neurons", scale=alt.Scale(type="log", scheme="viridis")),
         )
-        .properties(width=SMALL, height=SMALL)
-    )
-    return by_model(chart)
+    ]
+    if line is not None:
+        over = base.transform_filter("datum.mean != null")
+        drawn.append(over.mark_line(color="#D55E00", strokeWidth=2).encode(x="x:Q", y="mean:Q"))
+    return by_model(alt.layer(*drawn).properties(width=SMALL, height=SMALL))
 
 
-def histogram_chart(numbers: pl.DataFrame, x: list[str]) -> Any:
-    """Neurons counted by `counted`, by model, on a logarithmic scale that has 0."""
-    chart = (
-        alt.Chart(numbers)
+def histogram_chart(
+    numbers: pl.DataFrame, x: list[str], *, marked: pl.DataFrame | None = None
+) -> Any:
+    """Neurons counted by `counted`, by model, on a logarithmic scale that has 0.
+
+    Some may be marked, at column `at`.
+    """
+    data = numbers if marked is None else pl.concat([numbers, marked], how="diagonal_relaxed")
+    base = chart_of(data)
+    drawn = [
+        base.transform_filter("datum.n != null")
         .mark_line(interpolate="step-after")
         .encode(
             x=alt.X("value:Q", title=x),
             y=alt.Y("n:Q", title="neurons", scale=alt.Scale(type="symlog")),
         )
-        .properties(width=SMALL, height=SMALL)
-    )
-    return by_model(chart)
+    ]
+    if marked is not None:
+        at = base.transform_filter("datum.at != null")
+        drawn.append(at.mark_rule(color="#D55E00", strokeDash=[4, 2]).encode(x="at:Q"))
+    return by_model(alt.layer(*drawn).properties(width=SMALL, height=SMALL))
 
 
 def by_model(chart: Any) -> Any:
@@ -149,16 +174,23 @@ def by_model(chart: Any) -> Any:
     return chart.facet(alt.Facet("model:N", title=None), columns=5)
 
 
-def boxes(spread: pl.DataFrame, x: alt.X, title: list[str], colour: alt.Color) -> Any:
-    """Quantiles as boxes: 5 to 95 %, quartiles, median."""
-    base = alt.Chart(spread).encode(x=x)
+def boxes(spread: pl.DataFrame, x: alt.X, title: list[str], colour: alt.Color, size: float) -> Any:
+    """Quantiles as boxes of a width in pixels: 5 to 95 %, quartiles, median."""
+    base = chart_of(spread).encode(x=x)
     offset = {"xOffset": colour.shorthand}
     low = alt.Y("q05:Q", title=title, scale=alt.Scale(zero=False, padding=6))
     return alt.layer(
         base.mark_rule().encode(y=low, y2="q95:Q", color=colour, **offset),
-        base.mark_bar(size=8, opacity=0.75).encode(y="q25:Q", y2="q75:Q", color=colour, **offset),
-        base.mark_tick(color="black", thickness=2, size=8).encode(y="q50:Q", **offset),
+        base.mark_bar(size=size, opacity=0.75).encode(
+            y="q25:Q", y2="q75:Q", color=colour, **offset
+        ),
+        base.mark_tick(color="black", thickness=2, size=size).encode(y="q50:Q", **offset),
     )
+
+
+def wide(layers: int, least: float) -> float:
+    """Pixels of a picture with so many layers side by side, at least so many for each."""
+    return max(SMALL, layers * least)
 
 
 def quantiles(name: str) -> dict[str, pl.Expr]:

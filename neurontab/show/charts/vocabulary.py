@@ -11,9 +11,11 @@ from neurontab.show.charts.style import (
     HEIGHT,
     LEVEL,
     SMALL,
+    STRONG,
     WIDTH,
     Chart,
     by_model,
+    chart_of,
     counted,
     heading,
     heat,
@@ -59,18 +61,22 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
     densities = _densities(peaked.select("model", "layer", value="vocab_skew")).collect()
     few = peaked.sort("vocab_kurt", "model", "neuron", descending=[True, False, False]).head(MOST)
     each = few.select("model", "layer", "neuron", at="vocab_skew").collect()
-    colour = alt.Color("layer:N", title="layer", scale=alt.Scale(range=COLOURS))
-    across = alt.X("at:Q", title=heading("vocab_shape", "vocab_skew"))
-    base = alt.Chart(densities).encode(x=across, color=colour)
+    colour = alt.Color("layer:N", title="layer", scale=alt.Scale(range=COLOURS), legend=STRONG)
+    farthest = max(map(abs, each["at"]), default=0) + 1
+    sides = alt.Scale(domain=[-farthest, farthest])
+    across = alt.X("at:Q", title=heading("vocab_shape", "vocab_skew"), scale=sides)
+    base = chart_of(densities).encode(x=across, color=colour)
     value = alt.Y("low:Q", title="density")
     chart = alt.layer(
-        base.mark_area(opacity=0.25).encode(y=value, y2="high:Q"),
-        base.mark_line().encode(y="mean:Q"),
-        alt.Chart(each).mark_tick(thickness=2).encode(x=across, color=colour, y=alt.value(HEIGHT)),
+        base.mark_area(opacity=0.25, clip=True).encode(y=value, y2="high:Q"),
+        base.mark_line(clip=True).encode(y="mean:Q"),
+        chart_of(each).mark_tick(thickness=2).encode(x=across, color=colour, y=alt.value(HEIGHT)),
     ).properties(width=WIDTH, height=HEIGHT)
     n, below = peaked.select(pl.len(), (pl.col("vocab_skew") < 0).sum()).collect().row(0)
     said = f"{n:,} neurons of all models with vocab_kurt > {PEAKED}, {below:,} below 0"
-    return titled(chart, f"{said}; ticks are single neurons")
+    return titled(
+        chart, f"{said}; ticks are single neurons, curves of two and more of a model and layer"
+    )
 
 
 def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
@@ -134,13 +140,14 @@ def logit_effects(
     )
     numbers = counted(values, ["neuron", "feature"]).collect()
     chart = (
-        alt.Chart(numbers.filter(pl.col("n") > 0))
-        .mark_bar(opacity=0.7)
+        chart_of(numbers.filter(pl.col("n") > 0))
+        .mark_bar(opacity=0.7, binSpacing=0)
         .encode(
-            x=alt.X("value:Q", title=heading("logit_effects", "logit")),
+            x=alt.X("value:Q", bin="binned", title=heading("logit_effects", "logit")),
+            x2="end:Q",
             y=alt.Y("n:Q", title="tokens", scale=alt.Scale(type="symlog"), stack=None),
             color=alt.Color(
-                "feature:N", title=None, scale=alt.Scale(domain=["not", "true"], range=COLOURS)
+                "feature:N", title=None, scale=alt.Scale(domain=["true", "not"], range=COLOURS)
             ),
         )
         .properties(width=0.8 * WIDTH, height=SMALL)
@@ -181,9 +188,9 @@ def vocab_cosines(
         .sort("model", "kind", "value")
         .collect()
     )
-    base = alt.Chart(numbers).encode(
+    base = chart_of(numbers).encode(
         x=alt.X("value:Q", title=heading("logit_effects", "cosine")),
-        color=alt.Color("kind:N", title=None, scale=alt.Scale(range=COLOURS)),
+        color=alt.Color("kind:N", title=None, scale=alt.Scale(range=COLOURS), legend=STRONG),
     )
     tokens = alt.Y("low:Q", title="tokens", scale=alt.Scale(type="symlog"))
     stepped: Literal["step-after"] = "step-after"
@@ -221,7 +228,7 @@ def promoted_tokens(
         .collect()
     )
     chart = (
-        alt.Chart(shown)
+        chart_of(shown)
         .mark_text(fontSize=10, font="monospace")
         .encode(
             x=alt.X("at:O", title="rank, suppressed below 0", axis=LEVEL),
@@ -298,13 +305,14 @@ def _bands(table: pl.LazyFrame, name: str) -> Chart:
         .sort("quantile", "layer")
         .collect()
     )
-    base = alt.Chart(spread).encode(
+    base = chart_of(spread).encode(
         x=alt.X("layer:O", title="layer", axis=LEVEL),
         color=alt.Color(
             "quantile:N",
             title="of the neurons",
             sort=[f"{100 * q:.0f} %" for q in levels],
             scale=alt.Scale(range=COLOURS),
+            legend=STRONG,
         ),
     )
     value = alt.Y("low:Q", title=heading("vocab_shape", name), scale=alt.Scale(zero=False))
