@@ -48,9 +48,10 @@ class Commands(TyperGroup):
             sys.stderr.close()
             raise typer.Exit(0) from None
         except OSError as error:
-            if error.errno not in SYSTEM or error.filename is None:
+            if error.errno not in SYSTEM:
                 raise
-            raise _told(FileError(f"{error.filename}: {error.strerror}.")) from error
+            place = error.filename or "Standard output"
+            raise _told(FileError(f"{place}: {error.strerror}.")) from error
 
 
 def _told(error: NeurontabError) -> typer.Exit:

@@ -1,5 +1,6 @@
 """`neurontab query` and `neurontab tables`: questions over a run, and what may be asked of."""
 
+import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +31,19 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
+SUFFIXES = {
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".jsonl": Format.JSONL,
+    ".ndjson": Format.JSONL,
+    ".md": Format.MARKDOWN,
+    ".markdown": Format.MARKDOWN,
+    ".parquet": Format.PARQUET,
+    ".arrow": Format.ARROW,
+    ".feather": Format.ARROW,
+}
+
+
 def query(
     sql: Annotated[
         str | None, typer.Argument(help="SQL over the run's tables, in Polars' dialect.")
@@ -43,8 +57,9 @@ def query(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a file.")] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=0, help="Rows of a table that are shown; 0 is all.")
-    ] = 40,
+        int | None,
+        typer.Option("--limit", min=0, help="Rows at most; 0 is all. 40 of a table on a terminal."),
+    ] = None,
     table: Annotated[
         list[str] | None,
         typer.Option("--table", help="NAME=FILE: a CSV, Parquet, Arrow or JSONL file as a table."),
@@ -65,11 +80,13 @@ def query(
     own = own_tables(table or (), taken=opened.manifest.tables)
     answer = opened.sql(question, own, allow_files=allow_files)
     if wanted is Format.TABLE and output is None:
-        from .render import print_frame
+        from .render import MOST_ROWS, print_frame
 
-        print_frame(answer, limit=limit or len(answer))
-    elif output is None:
-        content = encoded(answer, wanted)
+        print_frame(answer, limit=(MOST_ROWS if limit is None else limit) or len(answer))
+        return
+    hidden = max(len(answer) - limit, 0) if limit else 0
+    content = encoded(answer.head(len(answer) - hidden), wanted)
+    if output is None:
         if sys.stdout.isatty() and wanted not in (Format.PARQUET, Format.ARROW):
             content = printable(content.decode()).encode()
         sys.stdout.buffer.write(content)
@@ -77,8 +94,9 @@ def query(
     else:
         from neurontab.files import write_whole
 
-        content = encoded(answer, wanted)
         write_whole(output, lambda beside: beside.write_bytes(content))
+    if hidden:
+        typer.echo(f"{hidden:,} more rows, by --limit.", err=True)
 
 
 def _question(sql: str | None, file: Path | None) -> str:
@@ -88,7 +106,7 @@ def _question(sql: str | None, file: Path | None) -> str:
     if file is None:
         return str(sql)
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise QueryError(f"{file} cannot be read as SQL: {error}") from error
 
@@ -135,7 +153,10 @@ def tables(
 
 
 def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
-    """An answer in one of the formats; in those that are text, bytes are hexadecimal."""
+    """An answer in one of the formats; in those that are text, bytes are hexadecimal.
+
+    Lists and structs are JSON in CSV. Raises QueryError for what the format cannot hold.
+    """
     from io import BytesIO
 
     import polars as pl
@@ -143,45 +164,71 @@ def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
     buffer = BytesIO()
     if wanted not in (Format.PARQUET, Format.ARROW):
         answer = answer.with_columns(pl.col(pl.Binary).bin.encode("hex"))
-    match wanted:
-        case Format.CSV:
-            answer.write_csv(buffer)
-        case Format.JSON:
-            answer.write_json(buffer)
-        case Format.JSONL:
-            answer.write_ndjson(buffer)
-        case Format.PARQUET:
-            answer.write_parquet(buffer)
-        case Format.ARROW:
-            answer.write_ipc_stream(buffer)
-        case Format.TABLE | Format.MARKDOWN:
-            flat = pl.col(pl.String).str.replace_all(r"\pC+", " ")
-            text = flat.str.replace_all("|", r"\|", literal=True)
-            with pl.Config(
-                tbl_formatting="MARKDOWN",
-                tbl_rows=-1,
-                tbl_cols=-1,
-                tbl_hide_column_data_types=True,
-                tbl_hide_dataframe_shape=True,
-                fmt_str_lengths=10_000,
-                tbl_width_chars=-1,
-            ):
-                buffer.write(f"{answer.with_columns(text)}\n".encode())
+    try:
+        match wanted:
+            case Format.CSV:
+                _flat(answer).write_csv(buffer)
+            case Format.JSON:
+                answer.write_json(buffer)
+            case Format.JSONL:
+                answer.write_ndjson(buffer)
+            case Format.PARQUET:
+                answer.write_parquet(buffer)
+            case Format.ARROW:
+                answer.write_ipc_stream(buffer)
+            case Format.TABLE | Format.MARKDOWN:
+                buffer.write(_markdown(answer))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise QueryError(
+            f"{wanted} cannot hold this answer: {str(error).splitlines()[0]}\n"
+            "Write it as parquet or arrow, or cast its columns in the SQL."
+        ) from error
     return buffer.getvalue()
+
+
+def _flat(answer: "pl.DataFrame") -> "pl.DataFrame":
+    """With lists and structs as JSON, and durations as text."""
+    import polars as pl
+    import polars.selectors as cs
+
+    nested = {
+        each.name: pl.Series(
+            [None if value is None else json.dumps(value, default=str) for value in each.to_list()],
+            dtype=pl.String,
+        )
+        for each in answer.select(cs.nested())
+    }
+    return answer.with_columns(cs.duration().dt.to_string("iso")).with_columns(**nested)
+
+
+def _markdown(answer: "pl.DataFrame") -> bytes:
+    import polars as pl
+
+    flat = pl.col(pl.String).str.replace_all(r"\pC+", " ")
+    text = flat.str.replace_all("|", r"\|", literal=True)
+    with pl.Config(
+        tbl_formatting="MARKDOWN",
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_hide_column_data_types=True,
+        tbl_hide_dataframe_shape=True,
+        fmt_str_lengths=10_000,
+        fmt_table_cell_list_len=-1,
+        tbl_width_chars=-1,
+    ):
+        return f"{answer.with_columns(text)}\n".encode()
 
 
 def _by_suffix(output: Path | None) -> Format:
     if output is None:
         return Format.TABLE
-    suffix = {"md": "markdown", "ndjson": "jsonl", "feather": "arrow"}
-    word = output.suffix.lower().removeprefix(".")
-    word = suffix.get(word, word)
-    if word not in list(Format):
+    word = output.suffix.lower()
+    if word not in SUFFIXES:
         raise QueryError(
             f"{output} does not say in which format to write.\n"
-            f"End it in one of {', '.join('.' + each for each in Format)}, or give --format."
+            f"End it in one of {', '.join(SUFFIXES)}, or give --format."
         )
-    return Format(word)
+    return SUFFIXES[word]
 
 
 def _print_thresholds(definition: "Query") -> None:

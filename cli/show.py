@@ -32,7 +32,7 @@ def show(
                 f"{', '.join(names)}."
             )
         model, neuron = names[0], model
-    if output is not None and output.suffix != ".html":
+    if output is not None and output.suffix.lower() != ".html":
         raise ConfigError(f"{output} must end in .html.")
     refuse_existing(output, force=force)
     found = opened.card(model, neuron)

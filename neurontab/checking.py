@@ -7,7 +7,7 @@ import polars as pl
 
 from neurontab.errors import TableError
 from neurontab.files import sha256_of
-from neurontab.manifest import Part
+from neurontab.manifest import CONFIG, Part
 from neurontab.run import Run
 
 
@@ -23,6 +23,11 @@ def problems(run: Run, advance: Callable[[float], None]) -> Iterator[str]:
     for file, digest in run.manifest.files.items():
         yield from _content(run.folder / file, digest)
         advance(1)
+    if not (run.folder / CONFIG).is_file():
+        yield f"{run.folder / CONFIG} is missing"
+    for path in sorted(tables.rglob("*.parquet")):
+        if path.relative_to(run.folder).as_posix() not in run.manifest.listed():
+            yield f"{path} is not the run's"
 
 
 def _content(path: Path, digest: str) -> Iterator[str]:
@@ -46,6 +51,8 @@ def _table(run: Run, name: str, path: Path, about: Part) -> Iterator[str]:
                 f"{path} has {column} as {found.get(column, 'no column')}, declared "
                 f"{declared.get(column, 'nothing')}; write it anew: neurontab derive, or build"
             )
+    if path.stat().st_size != about.bytes:
+        yield f"{path} has {path.stat().st_size:,} bytes, the manifest says {about.bytes:,}"
     rows = pl.scan_parquet(path).select(pl.len()).collect().item()
     if rows != about.rows:
         yield f"{path} has {rows:,} rows, the manifest says {about.rows:,}"

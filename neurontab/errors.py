@@ -59,5 +59,6 @@ class StoppedError(NeurontabError):
 
 def nearest(name: str, known: list[str]) -> str:
     """` Did you mean 'x'?` for a misspelt name, or nothing; the end of many a message."""
-    found = get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    folded = {each.lower(): each for each in known}
+    found = get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f" Did you mean {folded[found[0]]!r}?" if found else ""

@@ -1,11 +1,11 @@
 """An open run: its tables, questions over them, and charts."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -17,7 +17,7 @@ from neurontab.manifest import Manifest
 from neurontab.tables import store
 from neurontab.tables.query import Query, discover
 from neurontab.tables.schemas import MEASURED
-from neurontab.tables.sql import ask
+from neurontab.tables.sql import ask, named_in
 from neurontab.tables.table import Table
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 ACTIVATIONS = "activations"  # folder of those of single positions
-DAMAGE = (  # what Polars raises for a file that is damaged, among others
+UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, FileNotFoundError)
+DAMAGE = (  # what is raised for a file that is damaged or gone, among others
+    FileNotFoundError,
     pl.exceptions.ComputeError,
     pl.exceptions.InvalidOperationError,
     pl.exceptions.PanicException,
@@ -155,19 +157,24 @@ class Run:
     def sql(
         self,
         text: str,
-        tables: Mapping[str, pl.DataFrame | pl.LazyFrame] | None = None,
+        tables: Mapping[str, Any] | None = None,
         *,
         allow_files: bool = False,
     ) -> pl.DataFrame:
         """The answer to a question over all tables, others beside them, and files where allowed.
 
-        Raises QueryError, and TableError for a damaged file.
+        Those are frames of Polars, or of whatever speaks Arrow's PyCapsule protocol. Raises
+        QueryError, also for a name that is taken, and TableError for a damaged file.
         """
         scans: dict[str, Callable[[], pl.LazyFrame]] = {
-            name: frame.lazy for name, frame in (tables or {}).items()
+            name: partial(self.scan, name) for name in self.manifest.tables
         }
-        scans |= {name: partial(self.scan, name) for name in self.manifest.tables}
-        with self.damage_named():
+        for name, frame in (tables or {}).items():
+            if name in scans:
+                raise QueryError(f"There is a table {name!r} already.\nName yours otherwise.")
+            lazy = frame if isinstance(frame, pl.LazyFrame) else pl.DataFrame(frame).lazy()
+            scans[name] = lazy.lazy
+        with self.damage_named(named_in(text, self.manifest.tables)):
             return ask(text, scans, allow_files=allow_files)
 
     def query(self, name: str, **thresholds: object) -> pl.LazyFrame:
@@ -218,14 +225,19 @@ class Run:
             return card(self._scan_or_empty, columns, model, neuron)
 
     @contextmanager
-    def damage_named(self) -> Iterator[None]:
-        """Where a table cannot be read, raises TableError that names the damaged file."""
+    def damage_named(self, tables: Iterable[str] | None = None) -> Iterator[None]:
+        """Where something cannot be read, raises TableError that names the damaged file.
+
+        It is one of these tables, or any file of the run.
+        """
         try:
             yield
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, QueryError) as error:
+        except (*UNREADABLE, QueryError) as error:
             if isinstance(error.__cause__ or error, DAMAGE):
-                for name in self.manifest.tables:
+                for name in self.manifest.tables if tables is None else tables:
                     self.check_parts(name, digests=True)
+                for file in self.manifest.files if tables is None else ():
+                    self._check_digest(self.folder / file, self.manifest.files[file])
             raise
 
     def check_parts(self, name: str, *, digests: bool = False) -> None:
@@ -249,12 +261,16 @@ class Run:
 
     def _check_digests(self, name: str) -> None:
         for part, about in self.manifest.tables[name].items():
-            path = self.folder / "tables" / name / f"{part}.parquet"
-            if sha256_of(path) != about.sha256:
-                raise TableError(
-                    f"{path} is damaged: its content is not what the manifest says.\n"
-                    "Build the run again with --fresh."
-                )
+            self._check_digest(self.folder / "tables" / name / f"{part}.parquet", about.sha256)
+
+    def _check_digest(self, path: Path, digest: str) -> None:
+        if not path.is_file():
+            raise TableError(f"{path} is missing.\nBuild the run again with --fresh.")
+        if sha256_of(path) != digest:
+            raise TableError(
+                f"{path} is damaged: its content is not what the manifest says.\n"
+                "Build the run again with --fresh."
+            )
 
     @cached_property
     def queries(self) -> dict[str, Query]:

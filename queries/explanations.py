@@ -24,7 +24,7 @@ COLUMNS = (
     Column(
         "explained_held_out",
         pl.Float32,
-        "The same in the half of the documents by which the feature was not chosen; null where it "
+        "What it explains in the half of the documents by which it was not chosen; null where it "
         "is true of none or all of it, or nothing varies.",
         SOURCE,
         nullable=True,

@@ -15,6 +15,7 @@ NAME = re.compile(r"[Ll]?(\d+)(?:\.[Nn]?|[Nn])(\d+)")
 SHOWN = 3  # contexts of a side
 BEST = 3  # features of an offset
 HIGH, LOW = (230, 159, 0), (86, 180, 233)  # above 0, below 0; told apart by all colour vision
+QUANTILE = 2.01  # of Student's t at 49 degrees of freedom, as in universality
 FAINT = 0.1  # of the strongest activation, below which a token is not shaded
 SIDES = ("top", "bottom", "sample")
 OTHER = pl.format("L{}.N{}", "other_layer", "other_neuron").alias("other_neuron")
@@ -68,6 +69,17 @@ class Card:
     neighbours: pl.DataFrame
     heads: pl.DataFrame
     contexts: list[Context]
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the page, within a frame of its own."""
+        from html import escape
+
+        from neurontab.show.card_page import page
+
+        return (
+            f'<iframe srcdoc="{escape(page(self))}" sandbox style="width:100%;height:700px;'
+            'border:0"></iframe>'
+        )
 
     @cached_property
     def strongest(self) -> float:
@@ -161,10 +173,14 @@ def _features(explanations: pl.DataFrame) -> pl.DataFrame:
 
 
 def _matches(matches: pl.DataFrame) -> pl.DataFrame:
-    """The best match in every other model."""
+    """The best match in every other model, with the interval of 95 % over documents."""
     best = matches.filter(rank=1).sort("other_model")
-    shown = ("corr", "corr_se", "token_share", "certificate", "sign", "reverse_rank")
-    return best.select("other_model", OTHER, *shown)
+    ends = {
+        name: (pl.col("corr") + side * QUANTILE * pl.col("corr_se")).clip(-1, 1)
+        for name, side in (("corr_lo", -1), ("corr_hi", 1))
+    }
+    shown = ("token_share", "certificate", "sign", "reverse_rank")
+    return best.select("other_model", OTHER, "corr", **ends).hstack(best.select(shown))
 
 
 def _tokens(vocab_tokens: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, list[str]]:

@@ -12,7 +12,7 @@ ARROW_FILE = b"ARROW1"
 
 
 def own_tables(named: Iterable[str], taken: Iterable[str]) -> dict[str, pl.LazyFrame]:
-    """Tables by name from `NAME=FILE`, lazily; a file's suffix says how it is read.
+    """Tables by name from `NAME=FILE`; a file's suffix says how it is read.
 
     Raises QueryError for a name that is taken or cannot be one, and a file that is missing, of
     another kind or damaged.
@@ -31,23 +31,36 @@ def own_tables(named: Iterable[str], taken: Iterable[str]) -> dict[str, pl.LazyF
             raise QueryError(f"No file {path} for table {name!r}.")
         try:
             found[name] = READERS[path.suffix.lower()](path)
-        except pl.exceptions.PolarsError as error:
+            found[name].collect_schema()
+        except (pl.exceptions.PolarsError, OSError) as error:
             raise QueryError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     return found
 
 
-def _scan_arrow(path: Path) -> pl.LazyFrame:
+def _read_csv(path: Path) -> pl.LazyFrame:
+    return pl.read_csv(path, infer_schema_length=None, glob=False).lazy()
+
+
+def _read_lines(path: Path) -> pl.LazyFrame:
+    return pl.read_ndjson(path, infer_schema_length=None).lazy()
+
+
+def _scan_parquet(path: Path) -> pl.LazyFrame:
+    return pl.scan_parquet(path, glob=False)
+
+
+def _read_arrow(path: Path) -> pl.LazyFrame:
     """A file, or a stream such as a question's answer is written as."""
     with path.open("rb") as file:
         is_file = file.read(len(ARROW_FILE)) == ARROW_FILE
-    return pl.scan_ipc(path) if is_file else pl.read_ipc_stream(path).lazy()
+    return pl.read_ipc(path).lazy() if is_file else pl.read_ipc_stream(path).lazy()
 
 
 READERS: dict[str, Callable[[Path], pl.LazyFrame]] = {
-    ".csv": pl.scan_csv,
-    ".parquet": pl.scan_parquet,
-    ".arrow": _scan_arrow,
-    ".feather": _scan_arrow,
-    ".jsonl": pl.scan_ndjson,
-    ".ndjson": pl.scan_ndjson,
+    ".csv": _read_csv,
+    ".parquet": _scan_parquet,
+    ".arrow": _read_arrow,
+    ".feather": _read_arrow,
+    ".jsonl": _read_lines,
+    ".ndjson": _read_lines,
 }

@@ -1,7 +1,7 @@
 """SQL over the tables of a run; a question reads no other file unless that is allowed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import polars as pl
 
@@ -13,7 +13,10 @@ _READS_FILES = re.compile(
     re.IGNORECASE,
 )
 
-_CHANGES = re.compile(r"\s*(drop|create|delete|truncate|insert|update|alter)\b", re.IGNORECASE)
+_CHANGES = re.compile(
+    r"(?:\s|--[^\n]*|/\*.*?\*/)*(drop|create|delete|truncate|insert|update|alter)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 def ask(
@@ -31,28 +34,37 @@ def ask(
         )
     if found := _CHANGES.match(text):
         raise QueryError(f"{found[1].upper()} would change tables; a question only reads them.")
-    about_all = re.search(r"\bshow\b", text, re.IGNORECASE)
-    named = {
-        n: scan()
-        for n, scan in tables.items()
-        if about_all or re.search(rf"\b{re.escape(n)}\b", text)
-    }
+    named = {name: tables[name]() for name in named_in(text, tables)}
     try:
         return pl.SQLContext(named).execute(text).collect()
     except pl.exceptions.PolarsError as error:
-        raise QueryError(_explained(str(error), tables, named)) from error
+        raise QueryError(_explained(text, str(error), tables, named)) from error
+
+
+def named_in(text: str, tables: Iterable[str]) -> list[str]:
+    """The tables that a question names; all where it asks what there is."""
+    about_all = re.search(r"\bshow\b", text, re.IGNORECASE)
+    return [name for name in tables if about_all or re.search(rf"\b{re.escape(name)}\b", text)]
 
 
 def _explained(
+    text: str,
     message: str,
     tables: Mapping[str, object],
     named: Mapping[str, pl.LazyFrame],
 ) -> str:
-    first = message.splitlines()[0] if message else "The SQL cannot be run."
+    first = message.splitlines()[0] if message else "no statement"
+    if first.startswith("statement type is not supported"):
+        return "That is no question.\nOne begins with SELECT or WITH, or is SHOW TABLES."
     if found := re.search(r"relation '(.+?)' was not found", message):
         hint = nearest(found[1], list(tables)) or f" There are: {', '.join(sorted(tables))}."
         return f"No table {found[1]!r} in this run.{hint}"
+    if found := re.search(r"no table or struct column named '(.+?)'", message):
+        return f"No table or alias {found[1]!r} in this question, of {', '.join(named)}."
     column = re.search(r"(?:unable to find column|no column named) [\"'](.+?)[\"']", message)
+    if column and f'"{column[1]}"' in text:
+        hint = "Text stands in single quotes, names of columns in double ones."
+        return f"No column {column[1]!r} in {', '.join(named) or 'any table'}.\n{hint}"
     if column:
         known = sorted({name for table in named.values() for name in table.collect_schema()})
         hint = nearest(column[1], known) or f" There are: {', '.join(known)}."

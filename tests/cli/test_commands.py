@@ -23,8 +23,10 @@ from rich.progress import Progress
 from typer.testing import CliRunner, Result
 
 from neurontab import suite
+from neurontab.errors import QueryError
 from neurontab.files import sha256_of
 from neurontab.run import Run
+from neurontab.tables.own import own_tables
 
 app = import_module("neurontab.cli.app").app
 progress = import_module("neurontab.cli.progress")
@@ -89,6 +91,8 @@ def test_a_question_is_read_from_a_file_or_standard_input(family: Run, tmp_path:
     assert told.stdout == expected
     piped = CliRunner().invoke(app, ["query", "-f", "-", "-r", str(family.folder)], input=SQL)
     assert piped.stdout == expected
+    (tmp_path / "marked.sql").write_text(SQL, "utf-8-sig")
+    assert call("query", "-f", tmp_path / "marked.sql", "-r", family.folder).stdout == expected
     for words in ((SQL, "-f", tmp_path / "question.sql"), ("-f", tmp_path / "none.sql")):
         assert call("query", *words, "-r", family.folder).exit_code == 1
 
@@ -101,6 +105,36 @@ def test_other_files_are_read_when_that_is_allowed(family: Run, tmp_path: Path) 
     assert "Allow it with --allow-files" in refused.stderr
     allowed = call("query", sql, "-r", family.folder, "--allow-files")
     assert allowed.stdout.split() == ["name", "first"]
+
+
+def test_lists_are_whole_in_text(family: Run, tmp_path: Path) -> None:
+    sql = "SELECT tokens FROM examples LIMIT 1"
+    tokens = family.sql(sql)["tokens"].to_list()
+    for name in ("x.csv", "x.md"):
+        assert call("query", sql, "-r", family.folder, "-o", tmp_path / name).exit_code == 0
+    assert [json.loads(text) for text in pl.read_csv(tmp_path / "x.csv")["tokens"]] == tokens
+    row = (tmp_path / "x.md").read_text().splitlines()[-1].strip("| ")
+    assert json.loads(row) == tokens[0]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_limit_holds_for_every_format(family: Run, tmp_path: Path, form: str) -> None:
+    file = tmp_path / f"x.{form}"
+    words = ("query", "SELECT neuron FROM neurons", "-r", family.folder, "-o", file, "--limit", 5)
+    assert (
+        call(*words).stderr == f"{family.neurons.collect().height - 5:,} more rows, by --limit.\n"
+    )
+    sql = "SELECT count(*) FROM five"
+    assert family.sql(sql, own_tables([f"five={file}"], taken=())).item() == 5
+
+
+def test_frames_of_others_are_tables_by_a_name_that_is_free(family: Run) -> None:
+    mine = pl.DataFrame({"layer": [0], "name": ["first"]})
+    sql = "SELECT count(*) AS n FROM neurons JOIN mine USING (layer)"
+    for frame in (mine, mine.lazy(), mine.to_arrow(), mine.to_pandas()):
+        assert family.sql(sql, {"mine": frame}).item() == 72
+    with pytest.raises(QueryError, match="There is a table 'models' already"):
+        family.sql("SELECT * FROM models", {"models": mine})
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet", "arrow", "jsonl", "feather"])
@@ -218,6 +252,27 @@ def test_charts_are_listed_and_drawn(family: Run, tmp_path: Path) -> None:
     written = [Path(line) for line in done.stdout.splitlines()]
     assert len(written) >= 25
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
+
+
+def test_a_run_without_activations_has_the_other_charts(own: Run) -> None:
+    manifest = own.folder / "manifest.json"
+    said = json.loads(manifest.read_text("utf-8"))
+    said["files"] = {f: d for f, d in said["files"].items() if not f.startswith("activations")}
+    manifest.write_text(json.dumps(said))
+    done = call("chart", "--all", "-r", own.folder, "-o", own.folder / "charts")
+    assert done.exit_code == 0
+    assert "token_classes" in done.stderr
+    refused = call("chart", "token_classes", "-r", own.folder)
+    assert "needs activations, which this run has not" in refused.stderr
+    assert "--activations 2048" in refused.stderr
+
+
+def test_damaged_activations_are_named(own: Run) -> None:
+    path = own.folder / "activations" / "seed1" / "pre.0.arrow"
+    path.write_bytes(path.read_bytes()[:-100])
+    done = call("chart", "source_classes", "-r", own.folder)
+    assert done.exit_code == 1
+    assert f"{path} is damaged" in done.stderr
 
 
 def test_one_model_alone_has_the_charts_that_need_no_other(built: Built, text: Path) -> None:
@@ -445,6 +500,9 @@ def test_a_run_is_held_against_its_manifest(own: Run) -> None:
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
     gone.unlink()
+    (own.folder / "config.toml").unlink()
+    extra = own.folder / "tables" / "models" / "extra.parquet"
+    extra.write_bytes(b"nothing")
     strange = own.folder / "tables" / "roles" / "all.parquet"
     n = own.manifest.tables["roles"]["all"].rows
     pl.read_parquet(strange).drop("role_by").write_parquet(strange)
@@ -457,6 +515,8 @@ def test_a_run_is_held_against_its_manifest(own: Run) -> None:
     assert done.exit_code == 3
     assert f"{damaged} has other content." in done.stderr
     assert f"{gone} is missing." in done.stderr
+    assert "config.toml is missing." in done.stderr
+    assert f"{extra} is not the run's." in done.stderr
     assert f"{strange} has role_by as no column, declared String" in done.stderr
     assert f"{strange} has {n} rows, the manifest says {n + 1}" in done.stderr
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +50,9 @@ def test_a_card_says_what_the_tables_say(family: Run, name: str) -> None:
         f"L{layer}.N{neuron}" for layer, neuron in best.select("other_layer", "other_neuron").rows()
     ]
     assert card.matches["other_neuron"].to_list() == names
+    spread = 2.01 * best["corr_se"]
+    assert card.matches["corr_lo"].to_list() == pytest.approx((best["corr"] - spread).to_list())
+    assert card.matches["corr_hi"].to_list() == pytest.approx((best["corr"] + spread).to_list())
     assert (
         card.twins["corr"].to_list()
         == family.scan("twins").filter(**here).collect()["corr"].to_list()
@@ -112,6 +116,7 @@ def test_a_page_needs_nothing_else(family: Run, tmp_path: Path) -> None:
     for line in headlines(card):
         assert line.replace("'", "&#x27;") in content
     shown = call("show", "seed0", "0.3", "-r", family.folder).stdout
+    assert unescape(card._repr_html_()).count(content) == 1
     for name in (*card.matches["other_neuron"], *card.twins["other_neuron"]):
         assert f"<td>{name}</td>" in content
         assert f" {name} " in shown

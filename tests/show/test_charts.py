@@ -10,9 +10,10 @@ from scipy.stats import gaussian_kde
 
 from neurontab.errors import ChartError
 from neurontab.run import Run
-from neurontab.show.charts import CHARTS, title_of
+from neurontab.show.charts import CHARTS, draw, title_of
 from neurontab.show.charts.matching import correlations, match_layers
-from neurontab.show.charts.sampled import token_classes
+from neurontab.show.charts.properties import BY_LAYER
+from neurontab.show.charts.sampled import token_classes, word_places
 from neurontab.show.charts.style import counted, heading, heat
 from neurontab.show.charts.vocabulary import vocab_cosines, vocab_skew_of_peaked
 from neurontab.tables.query import discover
@@ -228,6 +229,83 @@ def test_a_title_says_what_the_column_is_declared_to_be() -> None:
     found = heading("ablation_effects", "loss_change_abs")
     assert " ".join(found) == "loss_change_abs: mean absolute change of the loss, nats"
     assert max(map(len, heading("universality", "excess_std"))) <= 36
+
+
+LARGE = [(9, 24), (3, 60)]
+
+
+@pytest.mark.parametrize(("models", "layers"), LARGE)
+def test_charts_by_layer_are_drawn_of_many_models_and_layers(
+    tmp_path: Path, models: int, layers: int
+) -> None:
+    """Of two neurons a layer; of too many cells for a picture the means over the models are."""
+    keys = pl.LazyFrame({"model": [f"m{n}" for n in range(models)]})
+    for name, n in (("layer", layers), ("neuron", 2)):
+        keys = keys.join(pl.LazyFrame({name: range(n)}), how="cross")
+    random = np.random.default_rng(0)
+    values = pl.Series(random.random(models * layers * 2))
+    tables = {
+        "matches": keys.join(
+            pl.LazyFrame({"other_layer": range(layers)}), how="cross"
+        ).with_columns(rank=1),
+        "layer_similarity": keys.filter(neuron=0)
+        .join(pl.LazyFrame({"other_layer": range(layers)}), how="cross")
+        .with_columns(other_model=pl.lit("o"), cka=0.5),
+        "universality": keys.with_columns(excess_corr=values, is_universal=pl.col("neuron") == 0),
+        "neurons": keys.with_columns(
+            is_universal=pl.col("neuron") == 0, **dict.fromkeys(BY_LAYER, values)
+        ),
+    }
+    for name in ("match_layers", "layer_likeness", "excess_by_layer", "properties_by_layer"):
+        chart = draw(name, tables.__getitem__, tables, "id", {})
+        assert sum(map(len, chart.to_dict()["datasets"].values())) < 5_000
+        chart.save(str(tmp_path / f"{name}.png"))
+
+
+def test_thresholds_that_are_not_at_default_are_told(family: Run) -> None:
+    """And used: in the paper's rule of the share of universal neurons."""
+    changed = {"universality.threshold": -1.0}
+    table = family.query("universality", threshold=-1.0)
+    chart = draw("universal_share", lambda name: table, ["universality"], "id", changed)
+    spec = chart.to_dict()
+    (rows,) = spec["datasets"].values()
+    known = table.select(pl.col("excess_corr").is_not_null().mean()).collect().item()
+    found = [row["share"] for row in rows if row["asked"].startswith("mean excess")]
+    assert np.mean(found) == pytest.approx(100 * known)
+    said = ["48 neurons a model; excess above -1", "not at default: universality.threshold=-1.0"]
+    assert spec["title"]["subtitle"] == said
+
+
+def test_words_their_beginnings_and_middles_are_told_apart(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """` the`, ` re` before `ject`, `ject`, and a line's end; of the last the next is not known."""
+    vocabulary = pl.LazyFrame({"token_id": [1, 2, 3, 4], "text": [" the", " re", "ject", "\n"]})
+    ids = [1, 2, 3, 4]
+    sample = pl.LazyFrame(
+        {
+            "model": "a",
+            "layer": 0,
+            "sequence": 0,
+            "position": range(1, 5),
+            "source": "s",
+            "token_id": ids,
+            "previous_id": [4, *ids[:-1]],
+            "next_id": [*ids[1:], 1],
+            "activation": [[float(each)] for each in ids],
+        },
+        schema_overrides={"layer": pl.Int32},
+    )
+    explanations = drawn(
+        QUERIES["explanations"].table,
+        """
+        model layer neuron by    offset  feature                     explained_held_out
+        a     0     0      token current start_w_no_space_and_letter 0.5
+        """,
+    )
+    (rows,) = word_places(sample, explanations, vocabulary).to_dict()["datasets"].values()
+    found = {row["group"]: round(row["end"]) for row in rows}
+    assert found == {"word": 1, "beginning": 2, "middle": 3, "no word": 4}
 
 
 def test_a_misspelt_chart_is_told_the_nearest(family: Run) -> None:

@@ -31,7 +31,15 @@ def test_an_answer_is_what_the_question_asks() -> None:
         ("SELECT n.lyer FROM neurons n", "No column 'lyer' in neurons. Did you mean 'layer'?"),
         ("SELEC layer FROM neurons", "cannot be run: sql parser error: .*Line: 1, Column: 1"),
         ("", "The SQL cannot be run"),
+        ("SELECT * FROM NEURONS", "No table 'NEURONS' in this run. Did you mean 'neurons'?"),
+        ("SELECT m.layer FROM neurons n", "No table or alias 'm' in this question, of neurons."),
+        (
+            'SELECT layer FROM neurons WHERE layer = "a"',
+            "'a' in neurons.\nText stands in single quotes",
+        ),
+        ("COPY neurons TO 'x.csv'", "That is no question.\nOne begins with SELECT"),
         ("drop table neurons", "DROP would change tables"),
+        ("-- x\n/* a\n*/ create table x as select * from neurons", "CREATE would change tables"),
         ("SELECT layer FROM neurons; DROP TABLE neurons", "one statement"),
     ],
 )

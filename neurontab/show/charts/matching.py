@@ -25,7 +25,8 @@ from neurontab.show.charts.style import (
     wide,
 )
 
-FEW = 12  # layers of which single numbers are written
+FEW = 12  # layers of which single numbers are written in cells
+UPRIGHT = 8  # layers above which they stand upright
 STEP = 0.05  # of a correlation, within which a mean is taken
 
 
@@ -78,7 +79,7 @@ def excess_by_layer(universality: pl.LazyFrame) -> Chart:
     layers = spread["layer"].n_unique()
     width = wide(layers, 12)
     size = 0.5 * width / max(layers, 1)
-    turned = {"angle": 270, "align": "left", "dx": 8} if layers > FEW else {"dy": -8}
+    turned = {"angle": 270, "align": "left", "dx": 8} if layers > UPRIGHT else {"dy": -8}
     chart = alt.layer(
         base.mark_rule(color=COLOURS[0]).encode(y=value, y2="p99:Q"),
         base.mark_bar(color=COLOURS[4], size=size).encode(y="p25:Q", y2="p75:Q"),

@@ -74,9 +74,7 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
     ).properties(width=WIDTH, height=HEIGHT)
     n, below = peaked.select(pl.len(), (pl.col("vocab_skew") < 0).sum()).collect().row(0)
     said = f"{n:,} neurons of all models with vocab_kurt > {PEAKED}, {below:,} below 0"
-    return titled(
-        chart, f"{said}; ticks are single neurons, curves of two and more of a model and layer"
-    )
+    return titled(chart, f"{said}; a tick is a neuron, curves are of two and more")
 
 
 def vocab_variance_and_length(neurons: pl.LazyFrame) -> Chart:
