@@ -10,7 +10,6 @@ from .options import RunFolder
 def check(run: RunFolder = None) -> None:
     """Hold every file of a run against its manifest: contents, columns, rows."""
     import neurontab
-    from neurontab.checking import problems
     from neurontab.errors import CheckError
     from neurontab.printable import printable
 
@@ -19,7 +18,7 @@ def check(run: RunFolder = None) -> None:
     opened = neurontab.open(run)
     n = len(opened.manifest.listed())
     with shown_on(sys.stderr) as progress, progress.stage("checking", n, "files") as stage:
-        found = [*problems(opened, stage.advance)]
+        found = [*opened.files.problems(opened.table, stage.advance)]
     if found:
         raise CheckError(
             "\n".join(f"{line}." for line in found)

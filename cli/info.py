@@ -30,7 +30,7 @@ def info(run: RunFolder = None) -> None:
         "tables": f"{len(about.tables)} with {rows:,} rows, {size / 2**20:.1f} MiB",
         "versions": ", ".join(f"{name} {number}" for name, number in about.versions.items()),
     }
-    with opened.damage_named():
+    with opened.files.damage_named():
         models = opened.scan("models").collect().to_dicts()
     for model in models:
         shape = f"{model['n_layers']} layers × {model['d_mlp']:,} neurons, {model['activation']}"

@@ -90,7 +90,7 @@ def print_summary(run: "Run") -> None:
     summary = run.scan("family_summary").with_columns(
         universal_share=(100 * pl.col("universal_share")).round(2)
     )
-    with run.damage_named():
+    with run.files.damage_named():
         print_frame(summary.rename({"universal_share": "universal_%"}).collect())
     if changed := run.thresholds:
         values = ", ".join(f"{name}={value}" for name, value in changed.items())

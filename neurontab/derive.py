@@ -96,7 +96,7 @@ def _replace_derived(run: Run, thresholds: Thresholds) -> None:
     measured = {n: parts for n, parts in run.manifest.tables.items() if n in MEASURED}
     with replacing(run.folder) as beside:
         for name in measured:
-            run.check_parts(name, digests=True)
+            run.files.check_contents(name)
         how = derive(run.folder, measured, run.queries, thresholds, run.manifest.run_id, beside)
         own = str(run.queries_folder.resolve()) if run.queries_folder else None
         dataclasses.replace(

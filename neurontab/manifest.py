@@ -121,7 +121,7 @@ def read(folder: Path) -> Manifest:
         manifest = TypeAdapter(Manifest).validate_python(found)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(
-            f"{path} is damaged, or of something else than a run: {error}\n"
+            f"{path} is damaged, or of something else than a run: {_said(error)}\n"
             "Build it again in another folder, or remove this one before."
         ) from error
     strange = [name for name in (*manifest.tables, *manifest.queries) if not name.isidentifier()]
@@ -156,6 +156,12 @@ def _part(path: Path) -> Part:
 
     rows = pq.read_metadata(path).num_rows
     return Part(rows, path.stat().st_size, sha256_of(path))
+
+
+def _said(error: Exception) -> str:
+    """An error without pointers to a page elsewhere."""
+    lines = str(error).splitlines()
+    return "\n".join(line for line in lines if "errors.pydantic.dev" not in line)
 
 
 def _why_not(folder: Path) -> str:

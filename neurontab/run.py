@@ -1,7 +1,6 @@
 """An open run: its tables, questions over them, and charts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from neurontab import manifest
+from neurontab.checking import Files
 from neurontab.commit import WHOLE, settle
 from neurontab.errors import QueryError, RunError, TableError, nearest
-from neurontab.files import sha256_of
 from neurontab.manifest import Manifest
 from neurontab.tables import store
 from neurontab.tables.query import Query, discover
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 ACTIVATIONS = "activations"  # folder of those of single positions
-UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, FileNotFoundError)
-DAMAGE = (  # what is raised for a file that is damaged or gone, among others
-    FileNotFoundError,
-    pl.exceptions.ComputeError,
-    pl.exceptions.InvalidOperationError,
-    pl.exceptions.PanicException,
-    pl.exceptions.SchemaError,
-)
 
 
 class Run:
@@ -49,6 +40,7 @@ class Run:
         self.folder = folder
         self.queries_folder = queries_folder
         self.manifest: Manifest = manifest.read(folder)
+        self.files = Files(folder, self.manifest)
 
     def __repr__(self) -> str:
         names = ", ".join(str(model.get("model")) for model in self.manifest.models)
@@ -106,7 +98,7 @@ class Run:
     def scan(self, name: str) -> pl.LazyFrame:
         """A table, lazily. Raises TableError when there is none of that name, or a part is gone."""
         self.table(name)
-        self.check_parts(name)
+        self.files.check(name)
         return store.scan(self.folder / "tables", name)
 
     @property
@@ -174,7 +166,7 @@ class Run:
                 raise QueryError(f"There is a table {name!r} already.\nName yours otherwise.")
             lazy = frame if isinstance(frame, pl.LazyFrame) else pl.DataFrame(frame).lazy()
             scans[name] = lazy.lazy
-        with self.damage_named(named_in(text, self.manifest.tables)):
+        with self.files.damage_named(named_in(text, self.manifest.tables)):
             return ask(text, scans, allow_files=allow_files)
 
     def query(self, name: str, **thresholds: object) -> pl.LazyFrame:
@@ -198,7 +190,7 @@ class Run:
         def scan(table: str) -> pl.LazyFrame:
             return self.activations("pre") if table == ACTIVATIONS else self.scan(table)
 
-        with self.damage_named():
+        with self.files.damage_named():
             return draw(name, scan, self._drawn_from, self.manifest.run_id, self.thresholds)
 
     def charts(self) -> list[str]:
@@ -221,56 +213,8 @@ class Run:
         from neurontab.show.card import card
 
         columns = self.table("neurons").columns
-        with self.damage_named():
+        with self.files.damage_named():
             return card(self._scan_or_empty, columns, model, neuron)
-
-    @contextmanager
-    def damage_named(self, tables: Iterable[str] | None = None) -> Iterator[None]:
-        """Where something cannot be read, raises TableError that names the damaged file.
-
-        It is one of these tables, or any file of the run.
-        """
-        try:
-            yield
-        except (*UNREADABLE, QueryError) as error:
-            if isinstance(error.__cause__ or error, DAMAGE):
-                for name in self.manifest.tables if tables is None else tables:
-                    self.check_parts(name, digests=True)
-                for file in self.manifest.files if tables is None else ():
-                    self._check_digest(self.folder / file, self.manifest.files[file])
-            raise
-
-    def check_parts(self, name: str, *, digests: bool = False) -> None:
-        """Holds the files of a table against the manifest, by name and size, or by content.
-
-        Raises TableError.
-        """
-        found = {
-            path.stem: path.stat().st_size for path in store.parts(self.folder / "tables", name)
-        }
-        wanted = {part: about.bytes for part, about in self.manifest.tables[name].items()}
-        for part in sorted({*found, *wanted}):
-            if found.get(part) != wanted.get(part):
-                raise TableError(
-                    f"{self.folder}/tables/{name}/{part}.parquet has {_size(found.get(part))}, the "
-                    f"manifest says {_size(wanted.get(part))}.\n"
-                    "Open the run anew if it was derived meanwhile; else build it with --fresh."
-                )
-        if digests:
-            self._check_digests(name)
-
-    def _check_digests(self, name: str) -> None:
-        for part, about in self.manifest.tables[name].items():
-            self._check_digest(self.folder / "tables" / name / f"{part}.parquet", about.sha256)
-
-    def _check_digest(self, path: Path, digest: str) -> None:
-        if not path.is_file():
-            raise TableError(f"{path} is missing.\nBuild the run again with --fresh.")
-        if sha256_of(path) != digest:
-            raise TableError(
-                f"{path} is damaged: its content is not what the manifest says.\n"
-                "Build the run again with --fresh."
-            )
 
     @cached_property
     def queries(self) -> dict[str, Query]:
@@ -299,10 +243,6 @@ class Run:
     @cached_property
     def _declared(self) -> dict[str, Table]:
         return MEASURED | {name: query.table for name, query in self.queries.items()}
-
-
-def _size(n: int | None) -> str:
-    return "no such file" if n is None else f"{n:,} bytes"
 
 
 def open_run(folder: str | Path | None = None, queries: str | Path | None = None) -> Run:

@@ -513,7 +513,7 @@ def test_a_run_is_held_against_its_manifest(own: Run) -> None:
     manifest.write_text(json.dumps(said))
     done = call("check", "-r", own.folder)
     assert done.exit_code == 3
-    assert f"{damaged} has other content." in done.stderr
+    assert f"{damaged} is damaged: its content is not what the manifest says." in done.stderr
     assert f"{gone} is missing." in done.stderr
     assert "config.toml is missing." in done.stderr
     assert f"{extra} is not the run's." in done.stderr
