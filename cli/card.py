@@ -4,8 +4,9 @@ import polars as pl
 from rich.text import Text
 
 from neurontab.printable import printable
-from neurontab.show.card import FAINT, HIGH, LOW, Card, Context
+from neurontab.show.card import Card, Context
 from neurontab.show.headlines import headlines, written
+from neurontab.show.shades import shade
 
 from .render import Output, print_table
 
@@ -14,7 +15,6 @@ PROPERTIES = (  # of the many, those that the paper's figures are of
     *("input_bias", "w_in_norm", "w_out_norm", "in_out_sim", "l2_penalty"),
     *("vocab_var", "vocab_skew", "vocab_kurt"),
 )
-SHADE = "on #{red:02x}{green:02x}{blue:02x}"
 
 
 def print_card(card: Card) -> None:
@@ -67,14 +67,6 @@ def _context(context: Context, strongest: float) -> Text:
     for place, token in enumerate(context.tokens):
         text = _one_line(token.text)
         shown = f"«{text}»" if place == context.place else text
-        line.append(shown, style=_shade(token.activation, strongest))
+        colour = shade(token.activation, strongest)
+        line.append(shown, style=f"black on {colour}" if colour else "")
     return line
-
-
-def _shade(activation: float, strongest: float) -> str:
-    """Black on a colour that is the fuller, the stronger the activation."""
-    share = abs(activation) / (strongest or 1.0)
-    if share < FAINT:
-        return ""
-    red, green, blue = (round(255 - share * (255 - c)) for c in (HIGH if activation > 0 else LOW))
-    return "black " + SHADE.format(red=red, green=green, blue=blue)

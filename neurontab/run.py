@@ -20,7 +20,7 @@ from neurontab.tables.sql import ask, named_in
 from neurontab.tables.table import Table
 
 if TYPE_CHECKING:
-    from neurontab.show.card import Card
+    from neurontab.show.card_from_tables import NotebookCard
     from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
@@ -205,12 +205,12 @@ class Run:
         kept = any(file.startswith(f"{ACTIVATIONS}/") for file in self.manifest.files)
         return [*self.manifest.tables, *([ACTIVATIONS] if kept else ())]
 
-    def card(self, model: str, neuron: str) -> "Card":
+    def card(self, model: str, neuron: str) -> "NotebookCard":
         """Everything that is known of a neuron, such as `11.3030`.
 
         Raises QueryError, and TableError for a damaged file.
         """
-        from neurontab.show.card import card
+        from neurontab.show.card_from_tables import card
 
         columns = self.table("neurons").columns
         with self.files.damage_named():

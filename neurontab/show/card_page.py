@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from html import escape as escape_html
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from neurontab.printable import printable
-from neurontab.show.card import FAINT, HIGH, LOW, Card, Context
 from neurontab.show.headlines import headlines, written
+from neurontab.show.shades import shade
+
+if TYPE_CHECKING:
+    from neurontab.show.card import Card, Context
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
@@ -32,7 +36,7 @@ TITLES = {
 }
 
 
-def page(card: Card) -> str:
+def page(card: "Card") -> str:
     """The page; every text of the run is escaped."""
     title = safe(str(card.neuron))
     parts = [
@@ -93,7 +97,7 @@ def _token(text: str) -> str:
     return safe(text).replace("\n", "↵\n")
 
 
-def _contexts(card: Card) -> Iterator[str]:
+def _contexts(card: "Card") -> Iterator[str]:
     """Tokens shaded by activation, side by side."""
     side = ""
     for context in card.contexts:
@@ -105,11 +109,10 @@ def _contexts(card: Card) -> Iterator[str]:
         yield f'<div class="context">{about}\n{"".join(spans)}</div>'
 
 
-def _span(context: Context, place: int, strongest: float) -> str:
+def _span(context: "Context", place: int, strongest: float) -> str:
     token = context.tokens[place]
-    colour = HIGH if token.activation > 0 else LOW
-    share = abs(token.activation) / (strongest or 1.0)
-    shade = f' style="background:rgba{(*colour, round(share, 2))}"' if share >= FAINT else ""
+    colour = shade(token.activation, strongest)
+    style = f' style="background:{colour}"' if colour else ""
     text = _token(token.text)
     shown = f"<b>{text}</b>" if place == context.place else text
-    return f'<span title="{token.activation:.3f}"{shade}>{shown}</span>'
+    return f'<span title="{token.activation:.3f}"{style}>{shown}</span>'

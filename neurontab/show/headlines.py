@@ -1,6 +1,9 @@
 """What a neuron is in a few lines: labels with their evidence, excess with its interval."""
 
-from neurontab.show.card import Card
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from neurontab.show.card import Card
 
 
 def written(value: object) -> str:
@@ -14,7 +17,7 @@ def written(value: object) -> str:
     return str(value)
 
 
-def headlines(card: Card) -> list[str]:
+def headlines(card: "Card") -> list[str]:
     """What it is, in a few lines: labels with their evidence, excess with its interval."""
     facts = card.facts
     lines = [_label("family", facts), _label("role", facts)]
@@ -38,7 +41,7 @@ def headlines(card: Card) -> list[str]:
     return lines
 
 
-def _with_error(card: Card, name: str) -> str:
+def _with_error(card: "Card", name: str) -> str:
     return f"{_short(card.effects[name])} ± {_short(card.effects[f'{name}_se'])}"
 
 
