@@ -3,6 +3,7 @@
 import json
 import sys
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,7 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
+WHOLE = 2**31 - 1  # letters of a text that are written
 SUFFIXES = {
     ".csv": Format.CSV,
     ".json": Format.JSON,
@@ -58,7 +60,7 @@ def query(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a file.")] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=0, help="Rows at most; 0 is all. 40 of a table on a terminal."),
+        typer.Option("--limit", min=0, help="Rows at most; 0 is all. 40 of a printed table."),
     ] = None,
     table: Annotated[
         list[str] | None,
@@ -155,7 +157,8 @@ def tables(
 def encoded(answer: "pl.DataFrame", wanted: Format) -> bytes:
     """An answer in one of the formats; in those that are text, bytes are hexadecimal.
 
-    Lists and structs are JSON in CSV. Raises QueryError for what the format cannot hold.
+    Lists and structs are JSON in CSV and Markdown. Raises QueryError for what the format cannot
+    hold.
     """
     from io import BytesIO
 
@@ -193,7 +196,7 @@ def _flat(answer: "pl.DataFrame") -> "pl.DataFrame":
 
     nested = {
         each.name: pl.Series(
-            [None if value is None else json.dumps(value, default=str) for value in each.to_list()],
+            [None if value is None else _json(value) for value in each.to_list()],
             dtype=pl.String,
         )
         for each in answer.select(cs.nested())
@@ -201,22 +204,42 @@ def _flat(answer: "pl.DataFrame") -> "pl.DataFrame":
     return answer.with_columns(cs.duration().dt.to_string("iso")).with_columns(**nested)
 
 
+def _json(value: object) -> str:
+    """A list or struct; what is no number is null, bytes are hexadecimal."""
+
+    def clean(part: object) -> object:
+        match part:
+            case dict():
+                return {name: clean(each) for name, each in part.items()}
+            case list():
+                return [clean(each) for each in part]
+            case float() if not isfinite(part):
+                return None
+            case bytes():
+                return part.hex()
+            case None | bool() | int() | float() | str():
+                return part
+        return str(part)
+
+    return json.dumps(clean(value))
+
+
 def _markdown(answer: "pl.DataFrame") -> bytes:
     import polars as pl
 
-    flat = pl.col(pl.String).str.replace_all(r"\pC+", " ")
-    text = flat.str.replace_all("|", r"\|", literal=True)
+    flat = _flat(answer).rename(lambda name: name.replace("|", r"\|").replace("\n", " "))
+    one_line = pl.col(pl.String).str.replace_all(r"\pC+", " ")
+    text = one_line.str.replace_all("|", r"\|", literal=True)
     with pl.Config(
         tbl_formatting="MARKDOWN",
         tbl_rows=-1,
         tbl_cols=-1,
         tbl_hide_column_data_types=True,
         tbl_hide_dataframe_shape=True,
-        fmt_str_lengths=10_000,
-        fmt_table_cell_list_len=-1,
+        fmt_str_lengths=WHOLE,
         tbl_width_chars=-1,
     ):
-        return f"{answer.with_columns(text)}\n".encode()
+        return f"{flat.with_columns(text)}\n".encode()
 
 
 def _by_suffix(output: Path | None) -> Format:

@@ -27,7 +27,7 @@ from neurontab.writing.writer import Writer
 
 FILE = "file:"  # begins the key of a written file's digest
 SHOWN = 50  # of each model's most universal neurons the logits of every token are kept
-ENTROPY = 10  # and of so many entropy candidates, and as many random others
+ENTROPY = 10  # and of so many entropy candidates and random others
 
 
 def measure_family(
@@ -173,7 +173,7 @@ def _needed(layers: list[LayerStatistics]) -> State:
 
 
 def _entropy_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
-    """Of each model that has any, those that least is read of, and random others of their layer."""
+    """Of each model those of which least is read, if any, and random others of their layer."""
     frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
     frames["weight_shape"] = queries["weight_shape"](frames)
     keys = ["model", "layer", "neuron"]
@@ -187,7 +187,8 @@ def _entropy_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFra
         .filter(pl.col("is_entropy_candidate").any().over("model"))
     )
     return (
-        known.sort("is_control", "null_fraction", *keys, descending=[False, True, *[False] * 3])
+        known.with_columns(read=pl.when(~pl.col("is_control")).then(-pl.col("null_fraction")))
+        .sort("is_control", "read", *keys)
         .group_by("model", "is_control", maintain_order=True)
         .head(ENTROPY)
         .select(keys)

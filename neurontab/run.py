@@ -17,6 +17,7 @@ from neurontab.tables import store
 from neurontab.tables.query import Query, discover
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.sql import ask, named_in
+from neurontab.tables.store import ACTIVATIONS
 from neurontab.tables.table import Table
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from neurontab.show.charts import Chart
 
 RUNS = Path("runs")
-ACTIVATIONS = "activations"  # folder of those of single positions
 
 
 class Run:
@@ -114,7 +114,13 @@ class Run:
         """
         if site not in ("pre", "post"):
             raise TableError(f"Activations are pre or post, not {site!r}.")
-        files = sorted(self.folder.glob(f"{ACTIVATIONS}/*/{site}.*.arrow"))
+        kept = (Path(file) for file in self.manifest.files)
+        files = sorted(
+            self.folder / file for file in kept if file.match(f"{ACTIVATIONS}/*/{site}.*.arrow")
+        )
+        for path in files:
+            if not path.is_file():
+                raise TableError(f"{path} is missing.\nBuild the run again with --fresh.")
         if not files:
             raise TableError(
                 f"{self.folder} has no activations of single positions.\n"
@@ -188,7 +194,7 @@ class Run:
         from neurontab.show.charts import draw
 
         def scan(table: str) -> pl.LazyFrame:
-            return self.activations("pre") if table == ACTIVATIONS else self.scan(table)
+            return self.activations("pre") if table == ACTIVATIONS else self._scan_declared(table)
 
         with self.files.damage_named():
             return draw(name, scan, self._drawn_from, self.manifest.run_id, self.thresholds)
@@ -225,15 +231,14 @@ class Run:
         return discover(self.queries_folder)
 
     def _scan_or_empty(self, name: str) -> pl.LazyFrame:
-        """A table, of no rows where the run has it not.
+        """A table, of no rows where the run has it not. Raises TableError as `_scan_declared`."""
+        here = name in self.manifest.tables
+        return self._scan_declared(name) if here else self._declared[name].empty()
 
-        Raises TableError for a table of another version.
-        """
-        declared = self._declared[name]
-        if name not in self.manifest.tables:
-            return declared.empty()
+    def _scan_declared(self, name: str) -> pl.LazyFrame:
+        """A table as this version declares it. Raises TableError for one of another version."""
         found = self.scan(name)
-        if missing := sorted(set(declared.schema) - set(found.collect_schema())):
+        if missing := sorted(set(self._declared[name].schema) - set(found.collect_schema())):
             raise TableError(
                 f"Table {name!r} of {self.folder} has no column {missing[0]!r}: another version of "
                 "neurontab wrote it.\nDerive it again: neurontab derive"

@@ -72,6 +72,9 @@ def test_every_planted_neuron_is_found_and_nothing_else_is(
         kept = run.scan("logit_effects").filter(model=name).select("layer", "neuron").collect()
         assert entropy <= set(kept.rows())
 
+    for name in run.charts():
+        assert "no such neuron" not in str(run.chart(name).to_dict()["datasets"]), name
+
 
 def test_what_moves_a_score_for_bos_moves_attention(zoos: dict[str, planted.Zoo]) -> None:
     """In the model itself: to BOS, by the planted head of layer 1, when the neuron is louder."""

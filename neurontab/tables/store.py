@@ -7,6 +7,7 @@ import polars as pl
 from neurontab.errors import TableError
 
 SCHEMA_VERSION = 4
+ACTIVATIONS = "activations"  # folder of those of single positions, beside the tables
 FAMILY = "all"  # the part of a table that has one row set for the whole family
 
 

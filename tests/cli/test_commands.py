@@ -26,6 +26,7 @@ from neurontab import suite
 from neurontab.errors import QueryError
 from neurontab.files import sha256_of
 from neurontab.run import Run
+from neurontab.show.charts import CHARTS
 from neurontab.tables.own import own_tables
 
 app = import_module("neurontab.cli.app").app
@@ -115,6 +116,17 @@ def test_lists_are_whole_in_text(family: Run, tmp_path: Path) -> None:
     assert [json.loads(text) for text in pl.read_csv(tmp_path / "x.csv")["tokens"]] == tokens
     row = (tmp_path / "x.md").read_text().splitlines()[-1].strip("| ")
     assert json.loads(row) == tokens[0]
+
+
+def test_what_text_cannot_hold_is_null_or_hexadecimal() -> None:
+    frame = pl.DataFrame({"a|b": [[float("nan"), 1.0]], "c": [[b"\xff"]], "d": [["x|y\n"]]})
+    assert ask.encoded(frame, ask.Format.CSV).decode().splitlines() == [
+        "a|b,c,d",
+        '"[null, 1.0]","[""ff""]","[""x|y\\n""]"',
+    ]
+    head, _, row = ask.encoded(frame, ask.Format.MARKDOWN).decode().splitlines()
+    cells = [[cell.strip() for cell in line[1:-1].split(" | ")] for line in (head, row)]
+    assert cells == [[r"a\|b", "c", "d"], ["[null, 1.0]", '["ff"]', r'["x\|y\n"]']]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
@@ -250,7 +262,7 @@ def test_charts_are_listed_and_drawn(family: Run, tmp_path: Path) -> None:
     assert "correlations" in call("chart").stdout
     done = call("chart", "--all", "-r", family.folder, "-o", tmp_path / "charts")
     written = [Path(line) for line in done.stdout.splitlines()]
-    assert len(written) >= 25
+    assert [path.stem for path in written] == family.charts() == list(CHARTS)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
 
 
@@ -273,6 +285,8 @@ def test_damaged_activations_are_named(own: Run) -> None:
     done = call("chart", "source_classes", "-r", own.folder)
     assert done.exit_code == 1
     assert f"{path} is damaged" in done.stderr
+    path.unlink()
+    assert f"{path} is missing" in call("chart", "source_classes", "-r", own.folder).stderr
 
 
 def test_one_model_alone_has_the_charts_that_need_no_other(built: Built, text: Path) -> None:

@@ -1,5 +1,6 @@
 """Every chart: drawn from tables, small whatever the run, with its numbers in the picture."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,16 +12,25 @@ from scipy.stats import gaussian_kde
 from neurontab.errors import ChartError
 from neurontab.run import Run
 from neurontab.show.charts import CHARTS, draw, title_of
-from neurontab.show.charts.matching import correlations, match_layers
-from neurontab.show.charts.properties import BY_LAYER
-from neurontab.show.charts.sampled import token_classes, word_places
-from neurontab.show.charts.style import counted, heading, heat
-from neurontab.show.charts.vocabulary import vocab_cosines, vocab_skew_of_peaked
+from neurontab.show.charts.matching import correlations, group_sizes, match_layers
+from neurontab.show.charts.properties import (
+    BY_LAYER,
+    property_percentiles,
+    sparsity_and_alignment,
+)
+from neurontab.show.charts.sampled import source_classes, token_classes, word_places
+from neurontab.show.charts.style import BINS, counted, heading, heat
+from neurontab.show.charts.vocabulary import (
+    logit_effects,
+    vocab_cosines,
+    vocab_skew_of_peaked,
+)
 from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
 from neurontab.tables.table import Table
 
 QUERIES = discover()
+ALL = [query.table for query in QUERIES.values()]
 
 
 @pytest.mark.parametrize("name", CHARTS)
@@ -83,6 +93,8 @@ def test_bins_between_the_lowest_and_the_highest_count_every_value() -> None:
     values = np.random.default_rng(0).normal(3, 10, 5_000)
     found = counted(pl.LazyFrame({"g": "a", "value": values}), ["g"]).collect()
     assert found["n"].sum() == 5_000
+    assert len(found) == BINS
+    assert found["end"].max() == pytest.approx(values.max())
     edges = np.append(found["value"].to_numpy(), np.inf)
     assert found["n"].to_list() == np.histogram(values, edges)[0].tolist()
 
@@ -147,8 +159,8 @@ def test_classes_of_a_planted_neuron_are_counted_apart(
     )
     features = drawn(QUERIES["token_features"].table, "feature token_id\nunigram_x 7")
     (rows,) = token_classes(sample, families, features).to_dict()["datasets"].values()
-    found = {(row["group"], round(row["value"], 3)): row["n"] for row in rows}
-    assert found == {("true", 3.0): 2, ("not", 0.0): 2}
+    found = {(row["group"], round(row["end"], 3)): row["n"] for row in rows}
+    assert found == {("true", 3.0): 2, ("not", 0.05): 2}
 
 
 def test_densities_are_those_of_scipy(drawn: Callable[[Table, str], pl.LazyFrame]) -> None:
@@ -229,6 +241,157 @@ def test_a_title_says_what_the_column_is_declared_to_be() -> None:
     found = heading("ablation_effects", "loss_change_abs")
     assert " ".join(found) == "loss_change_abs: mean absolute change of the loss, nats"
     assert max(map(len, heading("universality", "excess_std"))) <= 36
+
+
+# Of what no neuron of random weights is; planted neurons are drawn in tests/test_zoo.py.
+NOTHING = {
+    *("group_sizes", "property_percentiles", "logit_effects"),  # universal
+    *("families_by_layer", "previous_classes", "source_classes", "token_classes"),
+    *("explained_and_ceiling", "word_places", "next_classes"),  # features with support
+    *("roles_by_layer", "ablated_shares", "vocab_skew_of_peaked", "vocab_cosines"),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_of_a_random_family_has_numbers(family: Run, name: str) -> None:
+    rows = [row for data in family.chart(name).to_dict()["datasets"].values() for row in data]
+    assert ("none" in rows[0]) == (name in NOTHING)
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart_is_drawn_of_empty_tables(name: str) -> None:
+    tables = {each.name: each.empty() for each in (*MEASURED.values(), *ALL)}
+    tables["activations"] = pl.LazyFrame(
+        schema={
+            **dict.fromkeys(("model", "source"), pl.String),
+            **dict.fromkeys(("layer", "token_id", "previous_id", "next_id"), pl.Int32),
+            **dict.fromkeys(("sequence", "position"), pl.Int32),
+            "activation": pl.List(pl.Float32),
+        }
+    )
+    spec = draw(name, tables.__getitem__, tables, "id", {}).to_dict()
+    assert spec["title"]["text"] == title_of(name)
+    assert "nan" not in json.dumps(spec).lower().replace("dominant", "")
+
+
+def test_shares_of_layers_without_a_match_count_in_the_mean_over_models(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """Of so many models and layers the mean is drawn; each layer's shares are 100 % together."""
+    models, layers = 9, 24
+    rows = [
+        f"m{model} {layer} 0 o 1 {layer if model else 0}"
+        for model in range(models)
+        for layer in range(layers)
+    ]
+    header = "model layer neuron other_model rank other_layer"
+    matches = drawn(MEASURED["matches"], "\n".join([header, *rows]))
+    chart = match_layers(matches)
+    (data,) = chart.to_dict()["datasets"].values()
+    shares = pl.DataFrame(data).group_by("layer").agg(pl.col("share").sum())["share"]
+    assert shares.to_list() == pytest.approx([100] * layers)
+    assert chart.to_dict()["title"]["subtitle"].endswith("mean over the models")
+
+
+def test_a_line_of_least_squares_is_drawn(drawn: Callable[[Table, str], pl.LazyFrame]) -> None:
+    """in_out_sim = 0.5 - sparsity of one model; of another nothing varies."""
+    rows = [f"a 0 {n} {n / 10} {0.5 - n / 10}" for n in range(5)] + ["b 0 0 0 0", "b 0 1 0 0"]
+    header = "model layer neuron sparsity in_out_sim"
+    neurons = drawn(QUERIES["neurons"].table, "\n".join([header, *rows]))
+    spec = sparsity_and_alignment(neurons).to_dict()
+    (data,) = spec["datasets"].values()
+    line = [row for row in data if row["mean"] is not None]
+    assert [row["model"] for row in line] == ["a", "a"]
+    assert [row["x"] for row in line] == pytest.approx([0, 0.4])
+    assert [row["mean"] for row in line] == pytest.approx([0.5, 0.1])
+    assert spec["title"]["subtitle"].endswith("correlation -1.00")
+
+
+def test_a_feature_that_parts_logits_most_is_chosen(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """Of two features the one of the token whose logit is high; only of universal neurons."""
+    logits = {0: [0, 0, 0, 9], 1: [9, 9, 9, 9]}
+    effects = drawn(
+        MEASURED["logit_effects"],
+        "\n".join(
+            ["model layer neuron token_id logit"]
+            + [f"a 0 {n} {t} {value}" for n, each in logits.items() for t, value in enumerate(each)]
+        ),
+    )
+    features = drawn(
+        QUERIES["token_features"].table,
+        "feature kind token_id\nhigh rule 3\nlow rule 0\nlow rule 1",
+    )
+    shape = drawn(QUERIES["vocab_shape"].table, "model layer neuron vocab_kurt\na 0 0 5\na 0 1 9")
+    universal = drawn(
+        QUERIES["universality"].table, "model layer neuron is_universal\na 0 0 true\na 0 1 false"
+    )
+    chart = logit_effects(effects, features, shape, universal)
+    (data,) = chart.to_dict()["datasets"].values()
+    assert {row["neuron"] for row in data} == {"a L0.N0: high"}
+    assert {row["group"]: row["n"] for row in data} == {"true": 1, "not": 3}
+
+
+def test_percentiles_are_of_the_layer(drawn: Callable[[Table, str], pl.LazyFrame]) -> None:
+    """The one universal neuron of five has the highest kurt and the lowest skew of its layer."""
+    rows = [f"a 0 {n} {n} {-n} {str(n == 4).lower()}" for n in range(5)]
+    rows.append("a 1 0 100 -100 false")
+    header = "model layer neuron kurt skew is_universal"
+    neurons = drawn(QUERIES["neurons"].table, "\n".join([header, *rows]))
+    (data,) = property_percentiles(neurons).to_dict()["datasets"].values()
+    found = {row["property"]: row["q50"] for row in data}
+    assert found["kurt"] == 100
+    assert found["skew"] == 20
+
+
+def test_activations_of_a_source_are_told_from_those_of_others(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    """Neuron 0 answers to code; what explains neuron 1 is a topic and no source."""
+    sample = pl.LazyFrame(
+        {
+            "model": "a",
+            "layer": [0, 0, 0],
+            "sequence": 0,
+            "position": [1, 2, 3],
+            "source": ["code", "code", "prose"],
+            "activation": [[2.0, 0.0], [2.0, 0.0], [-1.0, 0.0]],
+        },
+        schema_overrides={"layer": pl.Int32},
+    )
+    families = drawn(
+        QUERIES["families"].table,
+        """
+        model layer neuron family  family_feature family_value
+        a     0     0      context code           0.7
+        a     0     1      context topic=code     0.9
+        """,
+    )
+    (data,) = source_classes(sample, families).to_dict()["datasets"].values()
+    assert {row["name"] for row in data} == {"a L0.N0 code"}
+    found = {(row["group"], round(row["end"], 3)): row["share"] for row in data}
+    assert found == {("the source", 2): 100, ("others", -0.95): 100}
+
+
+def test_features_are_counted_once_by_their_size(
+    drawn: Callable[[Table, str], pl.LazyFrame],
+) -> None:
+    table = drawn(
+        QUERIES["universal_features"].table,
+        """
+        model layer neuron is_representative n_members n_models
+        a     0     0      true              3         2
+        a     0     1      false             3         2
+        b     0     0      false             3         2
+        a     1     0      true              1         1
+        b     1     0      true              1         1
+        """,
+    )
+    spec = group_sizes(table).to_dict()
+    (data,) = spec["datasets"].values()
+    assert [(row["n_members"], row["n_models"], row["n"]) for row in data] == [(1, 1, 2), (3, 2, 1)]
+    assert spec["title"]["subtitle"] == "3 features of 5 universal neurons"
 
 
 LARGE = [(9, 24), (3, 60)]

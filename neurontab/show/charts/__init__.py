@@ -1,5 +1,6 @@
 """One function per chart: its parameters name the tables it reads, its first sentence is the title.
 
+Parameters by keyword are thresholds of these tables' queries, as the run has them.
 Frames are aggregated before they are drawn, so a chart holds some thousand rows whatever the run.
 """
 
@@ -11,11 +12,12 @@ import polars as pl
 from neurontab.errors import ChartError, nearest
 from neurontab.show.charts import labels, matching, properties, sampled, vocabulary
 from neurontab.show.charts.style import Chart, nothing
+from neurontab.tables.query import discover
 from neurontab.tables.schemas import MEASURED
+from neurontab.tables.store import ACTIVATIONS
 
-__all__ = ["ACTIVATIONS", "CHARTS", "Chart", "draw", "drawable", "title_of"]
+__all__ = ["CHARTS", "Chart", "draw", "drawable", "title_of"]
 
-ACTIVATIONS = "activations"  # what a chart reads that is no table
 CHARTS: dict[str, Callable[..., Chart]] = {
     chart.__name__: chart
     for module in (matching, properties, labels, vocabulary, sampled)
@@ -40,14 +42,14 @@ def draw(
             f"No chart {name!r}; there are {', '.join(CHARTS)}.{nearest(name, list(CHARTS))}"
         )
     function = CHARTS[name]
-    tables, changeable = _reads(function)
+    tables, asked = _reads(function)
     if missing := sorted({*tables} - {*there}):
         raise ChartError(
             f"Chart {name!r} needs {', '.join(missing)}, which this run has not.\n"
             f"Make it by {_remedy(missing)}."
         )
-    changed = {each: thresholds[place] for each, place in changeable if place in thresholds}
-    chart = function(*map(scan, tables), **changed)
+    values = {each: thresholds.get(f"{table}.{each}", default) for table, each, default in asked}
+    chart = function(*map(scan, tables), **values)
     if not any(_data(chart)):
         chart = nothing(chart.title.subtitle)
     chart.title.text = title_of(name)
@@ -69,12 +71,19 @@ def title_of(name: str) -> str:
     return str(CHARTS[name].__doc__).split("\n\n")[0].rstrip(".")
 
 
-def _reads(chart: Callable[..., Chart]) -> tuple[list[str], list[tuple[str, str]]]:
-    """The tables that a chart reads, and its thresholds with their place among those of tables."""
+def _reads(chart: Callable[..., Chart]) -> tuple[list[str], list[tuple[str, str, object]]]:
+    """The tables that a chart reads, and the thresholds of these that it uses, with defaults."""
     parameters = inspect.signature(chart).parameters.values()
     tables = [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY]
     named = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
-    return tables, [(name, f"{table}.{name}") for name in named for table in tables]
+    known = discover() if named else {}
+    return tables, [
+        (table, threshold.name, threshold.default)
+        for table in tables
+        if table in known
+        for threshold in known[table].thresholds
+        if threshold.name in named
+    ]
 
 
 def _remedy(missing: Sequence[str]) -> str:

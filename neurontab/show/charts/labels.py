@@ -6,6 +6,7 @@ import polars as pl
 from neurontab.show.charts.style import (
     COLOURS,
     HEIGHT,
+    KEYS,
     LEVEL,
     SMALL,
     WIDTH,
@@ -53,13 +54,12 @@ def explained_and_ceiling(explanations: pl.LazyFrame) -> Chart:
 
     The feature's share is of documents in which it was not chosen, the ceiling of all.
     """
-    keys = ["model", "layer", "neuron"]
     best_of = ("ceiling", "explained_held_out")
     best = (
         explanations.filter(pl.col("offset") == "current", pl.col("by") == "token")
         .drop_nulls(best_of)
         .sort("explained", descending=True)
-        .group_by(keys)
+        .group_by(KEYS)
         .agg(pl.col(best_of).first())
     )
     cells = heat(best, *best_of)

@@ -1,7 +1,5 @@
 """Charts of how neurons of different models agree."""
 
-from typing import Any
-
 import altair as alt
 import polars as pl
 
@@ -12,6 +10,7 @@ from neurontab.show.charts.style import (
     HEIGHT,
     LEVEL,
     SMALL,
+    UNIVERSAL,
     WIDTH,
     Chart,
     by_model,
@@ -21,6 +20,7 @@ from neurontab.show.charts.style import (
     heat,
     heat_chart,
     per_model,
+    steps,
     titled,
     wide,
 )
@@ -69,7 +69,7 @@ def excess_by_layer(universality: pl.LazyFrame) -> Chart:
         .agg(
             pl.len().alias("n"),
             universal=pl.col("is_universal").sum(),
-            **{name: excess.quantile(level) for name, level in levels.items()},
+            **{name: excess.quantile(level, "linear") for name, level in levels.items()},
         )
         .sort("model", "layer")
         .collect()
@@ -97,7 +97,12 @@ def match_layers(matches: pl.LazyFrame) -> Chart:
     """
     pair = ["model", "layer", "other_layer"]
     numbers = matches.filter(pl.col("rank") == 1).group_by(pair).len("n")
-    shares = numbers.with_columns(share=100 * pl.col("n") / pl.col("n").sum().over(pair[:-1]))
+    others = numbers.select("other_layer").unique()
+    every = numbers.select("model", "layer").unique().join(others, how="cross")
+    n = pl.col("n").fill_null(0)
+    shares = every.join(numbers, on=pair, how="left").with_columns(
+        n, share=100 * n / n.sum().over(pair[:-1])
+    )
     cells = shares.sort(pair).collect()
     said = f"{cells['n'].sum():,} best matches, over all other models"
     return _grid(cells, "share", "layer of the best match", "%", ".0f", 100, said)
@@ -128,7 +133,7 @@ def baseline_kinds(universality: pl.LazyFrame) -> Chart:
     return _against(universality, "excess_corr", "excess_std")
 
 
-def universal_share(universality: pl.LazyFrame, *, threshold: float = 0.5) -> Chart:
+def universal_share(universality: pl.LazyFrame, *, threshold: float) -> Chart:
     """Share of universal neurons, by what is asked of them.
 
     The first rule is the paper's: mean excess above the threshold, of 0.5.
@@ -169,15 +174,8 @@ def universal_share(universality: pl.LazyFrame, *, threshold: float = 0.5) -> Ch
 
 def token_shares(universality: pl.LazyFrame) -> Chart:
     """Share of a best match's covariance that is between means of the current token."""
-    group = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
-    values = universality.select("model", neurons=group, value="token_share").drop_nulls()
-    numbers = counted(values, ["neurons"], step=1 / 40).with_columns(
-        share=100 * pl.col("n") / pl.col("n").sum().over("neurons")
-    )
-    drawn = numbers.collect()
-    chart = _steps(drawn, heading("universality", "token_share"), "% of the neurons")
-    sizes = drawn.group_by("neurons").agg(pl.col("n").sum()).sort("neurons").rows()
-    return titled(chart, ", ".join(f"{n:,} {name}" for name, n in sizes) + " neurons of all models")
+    values = universality.select("model", group=UNIVERSAL, value="token_share")
+    return steps(values, heading("universality", "token_share"), step=1 / 40)
 
 
 def group_sizes(universal_features: pl.LazyFrame) -> Chart:
@@ -270,21 +268,6 @@ def _grid(
     size = wide(layers, 8)
     chart = alt.layer(*drawn).properties(width=size, height=size)
     return titled(chart if one else by_model(chart), said)
-
-
-def _steps(drawn: pl.DataFrame, x: list[str], y: str) -> Any:
-    """Histograms of two groups of neurons, one line each."""
-    return (
-        chart_of(drawn)
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("value:Q", title=x),
-            y=alt.Y("share:Q", title=y),
-            color=alt.Color("neurons:N", title=None, scale=alt.Scale(range=COLOURS)),
-            strokeDash=alt.StrokeDash("neurons:N", title=None, scale=alt.Scale(range=DASHES[:2])),
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-    )
 
 
 CHARTS = (

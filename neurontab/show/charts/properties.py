@@ -6,10 +6,12 @@ import polars as pl
 from neurontab.show.charts.style import (
     BINS,
     COLOURS,
-    DASHES,
+    GROUP,
     HEIGHT,
+    KEYS,
     LEVEL,
     SMALL,
+    UNIVERSAL,
     WIDTH,
     Chart,
     boxes,
@@ -21,6 +23,7 @@ from neurontab.show.charts.style import (
     histogram_chart,
     per_model,
     quantiles,
+    steps,
     titled,
     wide,
 )
@@ -29,7 +32,6 @@ METRICS = (  # of the paper's figure 3
     *("sparsity", "mean", "skew", "kurt", "input_bias", "in_out_sim", "l2_penalty", "vocab_kurt"),
 )
 BY_LAYER = ("vocab_kurt", "vocab_skew", "in_out_sim", "l2_penalty", "sparsity", "skew", "kurt")
-GROUP = alt.Color("group:N", title=None, scale=alt.Scale(range=COLOURS))
 
 
 def property_percentiles(neurons: pl.LazyFrame) -> Chart:
@@ -66,9 +68,8 @@ def properties_by_layer(neurons: pl.LazyFrame) -> Chart:
 
     Gurnee et al. 2024, figure 14; of all models together.
     """
-    group = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
     spread = (
-        neurons.select("layer", *BY_LAYER, group=group)
+        neurons.select("layer", *BY_LAYER, group=UNIVERSAL)
         .unpivot(BY_LAYER, index=["layer", "group"], variable_name="measure")
         .drop_nulls()
         .group_by("measure", "layer", "group")
@@ -105,8 +106,8 @@ def sparsity_and_alignment(neurons: pl.LazyFrame) -> Chart:
             x=pl.concat_list(x.min(), x.max()),
             at=x.mean(),
             height=y.mean(),
-            slope=pl.cov(x, y) / x.var(),
-            corr=pl.corr(x, y),
+            slope=(pl.cov(x, y) / x.var()).fill_nan(None),
+            corr=pl.corr(x, y).fill_nan(None),
         )
         .sort("model")
         .collect()
@@ -115,7 +116,7 @@ def sparsity_and_alignment(neurons: pl.LazyFrame) -> Chart:
     line = fits.explode("x").select("model", "x", mean=height).drop_nulls()
     cells = heat(neurons, *both)
     chart = heat_chart(cells, *(heading("neurons", name) for name in both), line=line)
-    known = sorted(fits["corr"].drop_nulls())
+    known = sorted(fits["corr"].drop_nulls()) or [0.0]
     corr = " to ".join(f"{value:.2f}" for value in known[:: max(len(known) - 1, 1)])
     return titled(chart, f"{per_model(cells)}; lines of least squares, correlation {corr}")
 
@@ -125,20 +126,14 @@ def nearest_vectors(neighbours: pl.LazyFrame, universality: pl.LazyFrame) -> Cha
 
     Gurnee et al. 2024, figure 10.
     """
-    keys = ["model", "layer", "neuron"]
-    group = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
     values = (
         neighbours.filter(
             pl.col("rank") == 1, pl.col("side") == "top", pl.col("relation").is_in(_SAME)
         )
-        .join(universality.select(*keys, "is_universal"), on=keys)
-        .select("relation", group=group, value="cosine")
-        .drop_nulls()
+        .join(universality.select(*KEYS, group=UNIVERSAL), on=KEYS)
+        .select("relation", "group", value="cosine")
     )
-    numbers = counted(values, ["relation", "group"], step=1 / 50).with_columns(
-        share=100 * pl.col("n") / pl.col("n").sum().over("relation", "group")
-    )
-    return _pair_of_steps(numbers.collect(), "relation", "highest cosine")
+    return steps(values, ["highest cosine"], step=1 / 50, facet="relation")
 
 
 def l2_penalties(neurons: pl.LazyFrame) -> Chart:
@@ -160,13 +155,12 @@ def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFram
 
     Gurnee et al. 2024, figure 19.
     """
-    keys = ["model", "layer", "neuron"]
     most = position_response.drop_nulls("position_mi").sort(
-        "position_mi", *keys, descending=[True, False, False, False]
+        "position_mi", *KEYS, descending=[True, False, False, False]
     )
-    chosen = most.group_by("model", maintain_order=True).head(4).select(*keys, "position_mi")
+    chosen = most.group_by("model", maintain_order=True).head(4).select(*KEYS, "position_mi")
     means = (
-        position_groups.join(chosen, on=keys)
+        position_groups.join(chosen, on=KEYS)
         .with_columns(
             name=pl.format("{}.{}", "layer", "neuron"),
             position=(pl.col("position") * BINS / (pl.col("position").max() + 1)).floor()
@@ -195,24 +189,6 @@ def position_means(position_groups: pl.LazyFrame, position_response: pl.LazyFram
 
 
 _SAME = ["in_in", "out_out"]
-
-
-def _pair_of_steps(drawn: pl.DataFrame, facet: str, x: str) -> Chart:
-    chart = (
-        chart_of(drawn)
-        .mark_line(interpolate="step-after")
-        .encode(
-            x=alt.X("value:Q", title=x),
-            y=alt.Y("share:Q", title="% of the neurons"),
-            color=GROUP,
-            strokeDash=alt.StrokeDash("group:N", title=None, scale=alt.Scale(range=DASHES[:2])),
-        )
-        .properties(width=WIDTH, height=HEIGHT)
-        .facet(alt.Facet(f"{facet}:N", title=None), columns=2)
-    )
-    first = drawn.filter(pl.col(facet) == drawn[facet][0])
-    sizes = first.group_by("group").agg(pl.col("n").sum()).sort("group").rows()
-    return titled(chart, ", ".join(f"{n:,} {name}" for name, n in sizes) + " neurons of all models")
 
 
 CHARTS = (

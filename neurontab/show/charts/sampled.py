@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from neurontab.show.charts.style import COLOURS, SMALL, WIDTH, Chart, chart_of, counted, titled
+from neurontab.show.charts.style import KEYS, Chart, binned, counted, titled
 
-KEYS = ["model", "layer", "neuron"]
 SHOWN = 6  # neurons
 COMMON = 0.01  # of the positions, at which a feature is true at least
 GOES_ON = "start_w_no_space_and_letter"
@@ -44,7 +43,9 @@ def source_classes(activations: pl.LazyFrame, families: pl.LazyFrame) -> Chart:
 
     Gurnee et al. 2024, figures 1d and 21; of the family context those that sources explain best.
     """
-    values = _of(activations, _clearest(families, ("context",))).with_columns(
+    sources = activations.select(family_feature="source").unique()
+    known = families.join(sources, on="family_feature", how="semi")
+    values = _of(activations, _clearest(known, ("context",))).with_columns(
         group=pl.when(pl.col("source") == pl.col("family_feature"))
         .then(pl.lit("the source"))
         .otherwise(pl.lit("others"))
@@ -173,22 +174,10 @@ def _histograms(values: pl.LazyFrame, groups: Sequence[str]) -> Chart:
         .filter(pl.col("n") > 0)
         .collect()
     )
-    chart = (
-        chart_of(numbers)
-        .mark_bar(opacity=0.6, binSpacing=0)
-        .encode(
-            x2="end:Q",
-            x=alt.X("value:Q", bin="binned", title="pre, before the activation function"),
-            y=alt.Y("share:Q", title="% of the positions", stack=None),
-            color=alt.Color(
-                "group:N", title=None, scale=alt.Scale(domain=list(groups), range=COLOURS)
-            ),
-        )
-        .properties(width=0.8 * WIDTH, height=SMALL)
-        .facet(alt.Facet("name:N", title=None), columns=3)
-    )
-    neurons = max(numbers["name"].n_unique(), 1)
-    n = numbers["n"].sum() // neurons
+    x = alt.X("value:Q", title="pre, before the activation function")
+    chart = binned(numbers, "name", x, alt.Y("share:Q", title="% of the positions"), groups)
+    neurons = numbers["name"].n_unique()
+    n = numbers["n"].sum() // max(neurons, 1)
     return titled(chart, f"{n:,} sampled positions; neurons: {neurons}, those explained best")
 
 

@@ -27,6 +27,9 @@ COLOURS = [
     *("#000000", "#999999"),
 ]
 DASHES = [[1, 0], [4, 2], [2, 2]]
+KEYS = ["model", "layer", "neuron"]
+GROUP = alt.Color("group:N", title=None, scale=alt.Scale(range=COLOURS))
+UNIVERSAL = pl.when("is_universal").then(pl.lit("universal")).otherwise(pl.lit("other"))
 LEVEL = alt.Axis(labelAngle=0, labelOverlap=True)
 STRONG = alt.Legend(symbolOpacity=1)
 LEVELS = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
@@ -76,6 +79,8 @@ def counted(values: pl.LazyFrame, by: Sequence[str], *, step: float | None = Non
     else:
         ends = pl.LazyFrame({"step": [step], "low": [0.0]})
     place = ((pl.col("value") - pl.col("low")) / pl.col("step")).floor().cast(pl.Int32)
+    if step is None:  # the highest value is in the last bin, not beyond it
+        place = place.clip(0, BINS - 1)
     here = values.drop_nulls("value").join(ends, how="cross").with_columns(bin=place)
     n = here.group_by(*by, "bin").len("n")
     bins = n.select(pl.int_range(pl.col("bin").min(), pl.col("bin").max() + 1, dtype=pl.Int32))
@@ -169,6 +174,51 @@ def histogram_chart(
     return by_model(alt.layer(*drawn).properties(width=SMALL, height=SMALL))
 
 
+def steps(values: pl.LazyFrame, x: list[str], *, step: float, facet: str | None = None) -> Chart:
+    """Histograms of universal neurons and others, in per cent of each; one picture a facet.
+
+    Columns are group and value, and that of the facet.
+    """
+    by = ["group"] if facet is None else [facet, "group"]
+    numbers = counted(values.drop_nulls("value"), by, step=step).with_columns(
+        share=100 * pl.col("n") / pl.col("n").sum().over(by)
+    )
+    drawn = numbers.collect()
+    chart = (
+        chart_of(drawn)
+        .mark_line(interpolate="step-after")
+        .encode(
+            x=alt.X("value:Q", title=x),
+            y=alt.Y("share:Q", title="% of the neurons"),
+            color=GROUP,
+            strokeDash=alt.StrokeDash("group:N", title=None, scale=alt.Scale(range=DASHES[:2])),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+    first = drawn if facet is None else drawn.filter(pl.col(facet) == pl.col(facet).min())
+    sizes = first.group_by("group").agg(pl.col("n").sum()).sort("group").rows()
+    said = ", ".join(f"{n:,} {name}" for name, n in sizes) + " neurons of all models"
+    return titled(chart if facet is None else chart.facet(f"{facet}:N", columns=2), said)
+
+
+def binned(numbers: pl.DataFrame, facet: str, x: alt.X, y: alt.Y, groups: Sequence[str]) -> Any:
+    """Bars of `counted`, one colour a group, one picture a facet."""
+    chart = (
+        chart_of(numbers)
+        .mark_bar(opacity=0.65, binSpacing=0)
+        .encode(
+            x=x.bin("binned"),
+            x2="end:Q",
+            y=y.stack(None),
+            color=alt.Color(
+                "group:N", title=None, scale=alt.Scale(domain=list(groups), range=COLOURS)
+            ),
+        )
+        .properties(width=0.8 * WIDTH, height=SMALL)
+    )
+    return chart.facet(alt.Facet(f"{facet}:N", title=None), columns=3)
+
+
 def by_model(chart: Any) -> Any:
     """Small pictures side by side."""
     return chart.facet(alt.Facet("model:N", title=None), columns=5)
@@ -200,5 +250,5 @@ def quantiles(name: str) -> dict[str, pl.Expr]:
 
 def per_model(numbers: pl.DataFrame) -> str:
     """`2,048 neurons a model`, from columns model and n."""
-    each = sorted(set(numbers.group_by("model").agg(pl.col("n").sum())["n"]))
+    each = sorted(set(numbers.group_by("model").agg(pl.col("n").sum())["n"])) or [0]
     return f"{' to '.join(f'{n:,}' for n in each[:: max(len(each) - 1, 1)])} neurons a model"

@@ -9,11 +9,13 @@ import polars as pl
 from neurontab.show.charts.style import (
     COLOURS,
     HEIGHT,
+    KEYS,
     LEVEL,
     SMALL,
     STRONG,
     WIDTH,
     Chart,
+    binned,
     by_model,
     chart_of,
     counted,
@@ -29,7 +31,6 @@ LAST = 4  # layers
 MOST = 500  # neurons that are drawn one by one
 POINTS = 120  # of a density
 KERNEL = 0.5  # standard deviations
-KEYS = ["model", "layer", "neuron"]
 PEAKED = 10  # vocab_kurt of prediction and suppression neurons, in the paper
 
 
@@ -56,7 +57,7 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
     Gurnee et al. 2024, figure 6c: densities by Gaussian kernels of half a standard deviation,
     lines are means over the models, bands reach from the lowest to the highest.
     """
-    last = pl.col("layer") > pl.col("layer").max() - LAST
+    last = pl.col("layer") > pl.col("layer").max().over("model") - LAST
     peaked = vocab_shape.filter(last, pl.col("vocab_kurt") > PEAKED).drop_nulls("vocab_skew")
     densities = _densities(peaked.select("model", "layer", value="vocab_skew")).collect()
     few = peaked.sort("vocab_kurt", "model", "neuron", descending=[True, False, False]).head(MOST)
@@ -132,25 +133,14 @@ def logit_effects(
         .join(labelled, on=["feature", "token_id"], how="left")
         .select(
             neuron=pl.format("{} L{}.N{}: {}", *KEYS, "feature"),
-            feature=pl.when(pl.col("true")).then(pl.lit("true")).otherwise(pl.lit("not")),
+            group=pl.when(pl.col("true")).then(pl.lit("true")).otherwise(pl.lit("not")),
             value="logit",
         )
     )
-    numbers = counted(values, ["neuron", "feature"]).collect()
-    chart = (
-        chart_of(numbers.filter(pl.col("n") > 0))
-        .mark_bar(opacity=0.7, binSpacing=0)
-        .encode(
-            x=alt.X("value:Q", bin="binned", title=heading("logit_effects", "logit")),
-            x2="end:Q",
-            y=alt.Y("n:Q", title="tokens", scale=alt.Scale(type="symlog"), stack=None),
-            color=alt.Color(
-                "feature:N", title=None, scale=alt.Scale(domain=["true", "not"], range=COLOURS)
-            ),
-        )
-        .properties(width=0.8 * WIDTH, height=SMALL)
-        .facet(alt.Facet("neuron:N", title=None), columns=3)
-    )
+    numbers = counted(values, ["neuron", "group"]).filter(pl.col("n") > 0).collect()
+    x = alt.X("value:Q", title=heading("logit_effects", "logit"))
+    y = alt.Y("n:Q", title="tokens", scale=alt.Scale(type="symlog"))
+    chart = binned(numbers, "neuron", x, y, ("true", "not"))
     return titled(
         chart, "of the universal neurons whose logits are kept, those with the highest vocab_kurt"
     )
@@ -205,19 +195,18 @@ def promoted_tokens(
     vocab_tokens: pl.LazyFrame, vocabulary: pl.LazyFrame, universality: pl.LazyFrame
 ) -> Chart:
     """Tokens that the most universal neurons promote and suppress most."""
-    keys = ["model", "layer", "neuron"]
     best = (
         universality.drop_nulls("excess_corr")
-        .sort("excess_corr", *keys, descending=[True, False, False, False])
+        .sort("excess_corr", *KEYS, descending=[True, False, False, False])
         .head(12)
-        .select(keys)
+        .select(KEYS)
     )
     shown = (
         vocab_tokens.filter(pl.col("rank") <= 5)
-        .join(best, on=keys)
+        .join(best, on=KEYS)
         .join(vocabulary.select("token_id", "text"), on="token_id")
         .with_columns(
-            name=pl.format("{} L{}.N{}", *keys),
+            name=pl.format("{} L{}.N{}", *KEYS),
             text=pl.format("'{}'", pl.col("text").str.replace_all("\n", "↵")),
             at=pl.col("rank") * pl.when(pl.col("direction") == "promoted").then(1).otherwise(-1),
         )

@@ -155,7 +155,7 @@ VOCAB_TOKENS = Table(
 LOGIT_EFFECTS = Table(
     "logit_effects",
     "The logit of every token for the 50 neurons of each model with the highest excess_corr, and "
-    "for up to 10 entropy candidates that were ablated, with as many random others of their layer.",
+    "for up to 10 entropy candidates that were ablated and 10 random others of their layer.",
     keys=(*NEURON_KEY, TOKEN),
     values=(LOGIT, COSINE),
 )
