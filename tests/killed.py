@@ -20,9 +20,14 @@ from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
 
+STATES = ("m0.survey", "m0.done", "products", "tiles")
+
 
 def main(folder: Path, kills: int, seed: int) -> None:
-    """Kills so many times, and compares every run that came of it with one that nobody killed."""
+    """Kills so many times, and compares every run that came of it with one that nobody killed.
+
+    The last kills come when the states have appeared that chance might not hit.
+    """
     settings = planned(folder)
     started = time.monotonic()
     wait(begun(settings, folder / "undisturbed"))
@@ -30,22 +35,43 @@ def main(folder: Path, kills: int, seed: int) -> None:
     expected = manifest.read(folder / "undisturbed")
     drawn = random.Random(seed)
     runs, done = 0, 0
-    while done < kills:
+    while done < kills - len(STATES):
         run = folder / f"killed{runs}"
         child = begun(settings, run)
         if ended(child, within=drawn.uniform(0, seconds)):
             runs += 1
             compare(run, expected)
             continue
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        states = (path.name.rsplit(".", 2)[0] for path in run.rglob("state/**/*.state"))
-        left = sorted(name.partition("-")[0] for name in states)
-        print(f"kill {done}:", *left, flush=True)
+        kill(child, run, done)
         done += 1
     wait(begun(settings, folder / f"killed{runs}"))
     compare(folder / f"killed{runs}", expected)
+    for state in STATES:
+        runs, run = runs + 1, folder / f"killed{runs + 1}"
+        child = begun(settings, run)
+        while state not in states(run):
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), f"{state} has never been there"
+        kill(child, run, done)
+        done += 1
+        wait(begun(settings, run))
+        compare(run, expected)
     print(f"{kills} kills, {runs + 1} runs, the same bytes")
+
+
+def kill(child: int, run: Path, number: int) -> None:
+    """Kills a build, and tells which states it leaves."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    print(f"kill {number}:", *sorted(states(run)), flush=True)
+
+
+def states(run: Path) -> list[str]:
+    """What is kept of a run that is being built."""
+    try:
+        paths = [*run.rglob("state/**/*.state")]
+    except FileNotFoundError:  # a folder has just been removed
+        paths = []
+    return [path.name.rsplit(".", 2)[0].partition("-")[0] for path in paths]
 
 
 def compare(run: Path, expected: manifest.Manifest) -> None:
