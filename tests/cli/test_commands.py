@@ -459,7 +459,7 @@ def start(*words: str) -> "subprocess.Popen[str]":
 def test_control_c_stops_with_130_and_the_build_can_be_gone_on_with(tmp_path: Path) -> None:
     """One suite model, which is at work for some seconds."""
     words = ["build", "-m", str(suite.models()[0]), "--corpus", str(suite.CORPUS)]
-    words += ["--tokens", "20k", "-o", str(tmp_path / "run")]
+    words += ["--tokens", "4k", "-o", str(tmp_path / "run")]
     with start(*words) as process:
         assert process.stderr is not None
         for line in process.stderr:

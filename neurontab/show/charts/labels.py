@@ -3,6 +3,8 @@
 import altair as alt
 import polars as pl
 
+from neurontab.show.charts.counting import heat, per_model
+from neurontab.show.charts.drawing import heat_chart
 from neurontab.show.charts.style import (
     COLOURS,
     HEIGHT,
@@ -14,9 +16,6 @@ from neurontab.show.charts.style import (
     by_model,
     chart_of,
     heading,
-    heat,
-    heat_chart,
-    per_model,
     titled,
 )
 

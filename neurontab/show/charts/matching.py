@@ -3,8 +3,9 @@
 import altair as alt
 import polars as pl
 
+from neurontab.show.charts.counting import CELLS, counted, heat, per_model
+from neurontab.show.charts.drawing import heat_chart, steps
 from neurontab.show.charts.style import (
-    CELLS,
     COLOURS,
     DASHES,
     HEIGHT,
@@ -15,12 +16,7 @@ from neurontab.show.charts.style import (
     Chart,
     by_model,
     chart_of,
-    counted,
     heading,
-    heat,
-    heat_chart,
-    per_model,
-    steps,
     titled,
     wide,
 )

@@ -3,8 +3,9 @@
 import altair as alt
 import polars as pl
 
+from neurontab.show.charts.counting import BINS, counted, heat, per_model, quantiles
+from neurontab.show.charts.drawing import boxes, heat_chart, histogram_chart, steps
 from neurontab.show.charts.style import (
-    BINS,
     COLOURS,
     GROUP,
     HEIGHT,
@@ -14,16 +15,8 @@ from neurontab.show.charts.style import (
     UNIVERSAL,
     WIDTH,
     Chart,
-    boxes,
     chart_of,
-    counted,
     heading,
-    heat,
-    heat_chart,
-    histogram_chart,
-    per_model,
-    quantiles,
-    steps,
     titled,
     wide,
 )

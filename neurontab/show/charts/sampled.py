@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import altair as alt
 import polars as pl
 
-from neurontab.show.charts.style import KEYS, Chart, binned, counted, titled
+from neurontab.show.charts.counting import counted
+from neurontab.show.charts.drawing import binned
+from neurontab.show.charts.style import KEYS, Chart, titled
 
 SHOWN = 6  # neurons
 COMMON = 0.01  # of the positions, at which a feature is true at least

@@ -1,11 +1,12 @@
 """Charts of what neurons do to the logits, and to attention, by their weights."""
 
-from math import pi
 from typing import Literal
 
 import altair as alt
 import polars as pl
 
+from neurontab.show.charts.counting import counted, densities, heat, per_model
+from neurontab.show.charts.drawing import binned, heat_chart, histogram_chart
 from neurontab.show.charts.style import (
     COLOURS,
     HEIGHT,
@@ -15,22 +16,14 @@ from neurontab.show.charts.style import (
     STRONG,
     WIDTH,
     Chart,
-    binned,
     by_model,
     chart_of,
-    counted,
     heading,
-    heat,
-    heat_chart,
-    histogram_chart,
-    per_model,
     titled,
 )
 
 LAST = 4  # layers
 MOST = 500  # neurons that are drawn one by one
-POINTS = 120  # of a density
-KERNEL = 0.5  # standard deviations
 PEAKED = 10  # vocab_kurt of prediction and suppression neurons, in the paper
 
 
@@ -59,14 +52,14 @@ def vocab_skew_of_peaked(vocab_shape: pl.LazyFrame) -> Chart:
     """
     last = pl.col("layer") > pl.col("layer").max().over("model") - LAST
     peaked = vocab_shape.filter(last, pl.col("vocab_kurt") > PEAKED).drop_nulls("vocab_skew")
-    densities = _densities(peaked.select("model", "layer", value="vocab_skew")).collect()
+    curves = densities(peaked.select("model", "layer", value="vocab_skew")).collect()
     few = peaked.sort("vocab_kurt", "model", "neuron", descending=[True, False, False]).head(MOST)
     each = few.select("model", "layer", "neuron", at="vocab_skew").collect()
     colour = alt.Color("layer:N", title="layer", scale=alt.Scale(range=COLOURS), legend=STRONG)
     farthest = max(map(abs, each["at"]), default=0) + 1
     sides = alt.Scale(domain=[-farthest, farthest])
     across = alt.X("at:Q", title=heading("vocab_shape", "vocab_skew"), scale=sides)
-    base = chart_of(densities).encode(x=across, color=colour)
+    base = chart_of(curves).encode(x=across, color=colour)
     value = alt.Y("low:Q", title="density")
     chart = alt.layer(
         base.mark_area(opacity=0.25, clip=True).encode(y=value, y2="high:Q"),
@@ -245,38 +238,6 @@ def attention_scores(head_scores: pl.LazyFrame) -> Chart:
     return titled(
         histogram_chart(numbers, ["bos_score over", "bos_score_chance"]),
         f"{per_model(numbers)} before the last layer",
-    )
-
-
-def _densities(values: pl.LazyFrame) -> pl.LazyFrame:
-    """Of column `value` by layer, over a grid: mean, lowest and highest density of the models.
-
-    A model with fewer than two such neurons in a layer, or equal ones, has none there.
-    """
-    by = ["model", "layer"]
-    width = (KERNEL * pl.col("value").std()).over(by)
-    each = values.with_columns(width=width).filter(pl.col("width") > 0)
-    ends = each.select(
-        low=(pl.col("value") - 3 * pl.col("width")).min(),
-        high=(pl.col("value") + 3 * pl.col("width")).max(),
-    )
-    share = pl.LazyFrame({"share": [point / (POINTS - 1) for point in range(POINTS)]})
-    grid = share.join(ends, how="cross").select(
-        at=pl.col("low") + pl.col("share") * (pl.col("high") - pl.col("low"))
-    )
-    far = (pl.col("at") - pl.col("value")) / pl.col("width")
-    height = (-far.pow(2) / 2).exp() / (pl.col("width") * (2 * pi) ** 0.5)
-    return (
-        each.join(grid, how="cross")
-        .group_by(*by, "at")
-        .agg(density=height.mean())
-        .group_by("layer", "at")
-        .agg(
-            mean=pl.col("density").mean(),
-            low=pl.col("density").min(),
-            high=pl.col("density").max(),
-        )
-        .sort("layer", "at")
     )
 
 
