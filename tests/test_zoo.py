@@ -71,6 +71,9 @@ def test_every_planted_neuron_is_found_and_nothing_else_is(
         entropy = {place for place, role in zoo.roles.items() if role == "entropy"}
         kept = run.scan("logit_effects").filter(model=name).select("layer", "neuron").collect()
         assert entropy <= set(kept.rows())
+        ablated = run.scan("ablations").filter(model=name, is_control=True)
+        others = ablated.select("layer", "neuron").unique().sort("neuron").head(10).collect()
+        assert set(others.rows()) <= set(kept.rows())
 
     for name in run.charts():
         assert "no such neuron" not in str(run.chart(name).to_dict()["datasets"]), name
