@@ -36,9 +36,9 @@ class Output(Console):
         raise
 
 
-def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | None = None) -> None:
+def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS) -> None:
     """A frame on stdout; says on stderr how many rows, and which columns, it hid."""
-    hidden = print_table(Output(), frame.head(limit), _text, title)
+    hidden = print_table(Output(), frame.head(limit), _text)
     console = Console(stderr=True, highlight=False)
     if hidden:
         console.print(Text(printable(f"Too wide to show: {', '.join(hidden)}.")))
@@ -46,9 +46,7 @@ def print_frame(frame: pl.DataFrame, *, limit: int = MOST_ROWS, title: str | Non
         console.print(f"{len(frame) - limit:,} more rows; all with --limit 0.")
 
 
-def print_table(
-    console: Console, frame: pl.DataFrame, cell: Callable[[object], str], title: str | None = None
-) -> list[str]:
+def print_table(console: Console, frame: pl.DataFrame, cell: Callable[[object], str]) -> list[str]:
     """A frame without lines, numbers to the right; returns the names of columns that do not fit.
 
     Numbers are shown whole. Texts are wrapped, at `NARROWEST` letters at least.
@@ -62,9 +60,7 @@ def print_table(
     ]
     ends = accumulate(width + GAP for width in least)
     fitting = max(sum(end - GAP <= console.width for end in ends), 1)
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, GAP, 0, 0)
-    )
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     for name, number, width in zip(names[:fitting], numeric, least, strict=False):
         table.add_column(
             Text(name),

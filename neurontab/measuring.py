@@ -19,7 +19,7 @@ from neurontab.passes import Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 from neurontab.tables.query import Query
-from neurontab.writing.ablations import ablated, write_ablations
+from neurontab.writing.ablations import ablated, role_candidates, write_ablations
 from neurontab.writing.activations import write_support, write_survey
 from neurontab.writing.models import write_models
 from neurontab.writing.weights import write_logit_effects, write_weights
@@ -174,15 +174,12 @@ def _needed(layers: list[LayerStatistics]) -> State:
 
 def _entropy_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
     """Of each model those of which least is read, if any, and random others of their layer."""
-    frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
-    frames["weight_shape"] = queries["weight_shape"](frames)
     keys = ["model", "layer", "neuron"]
     known = (
         writer.scan("ablations")
         .select(*keys, "is_control")
         .unique()
-        .join(queries["role_candidates"](frames), on=keys)
-        .join(frames["vocab_effect"].select(*keys, "null_fraction"), on=keys)
+        .join(role_candidates(queries, writer), on=keys)
         .filter(pl.col("is_control") | pl.col("is_entropy_candidate"))
         .filter(pl.col("is_entropy_candidate").any().over("model"))
     )

@@ -118,13 +118,16 @@ def _features(explanations: pl.DataFrame) -> pl.DataFrame:
 
 def _matches(matches: pl.DataFrame) -> pl.DataFrame:
     """The best match in every other model, with the interval of 95 % over documents."""
-    best = matches.filter(rank=1).sort("other_model")
-    ends = {
-        name: (pl.col("corr") + side * QUANTILE * pl.col("corr_se")).clip(-1, 1)
-        for name, side in (("corr_lo", -1), ("corr_hi", 1))
-    }
-    shown = ("token_share", "certificate", "sign", "reverse_rank")
-    return best.select("other_model", OTHER, "corr", **ends).hstack(best.select(shown))
+    far = QUANTILE * pl.col("corr_se")
+    shown = ("corr", "corr_lo", "corr_hi", "token_share", "certificate", "sign", "reverse_rank")
+    return (
+        matches.filter(rank=1)
+        .sort("other_model")
+        .with_columns(
+            corr_lo=(pl.col("corr") - far).clip(-1, 1), corr_hi=(pl.col("corr") + far).clip(-1, 1)
+        )
+        .select("other_model", OTHER, *shown)
+    )
 
 
 def _tokens(vocab_tokens: pl.LazyFrame, texts: pl.LazyFrame) -> dict[str, list[str]]:

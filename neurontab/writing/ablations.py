@@ -65,6 +65,14 @@ def ablated(
     return Ablated(ablation, len(candidates), ablation.sums())
 
 
+def role_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
+    """Query `role_candidates` over what is written of weights, beside `vocab_effect`."""
+    frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
+    frames["weight_shape"] = queries["weight_shape"](frames)
+    keys = ["model", "layer", "neuron"]
+    return queries["role_candidates"](frames).join(frames["vocab_effect"], on=keys)
+
+
 def write_ablations(model: LanguageModel, found: Ablated | None, writer: Writer) -> None:
     """Table `ablations` of a model; of no rows where nothing was ablated."""
     if found is None:
@@ -93,11 +101,7 @@ def _mean(model: LanguageModel, layer: int, writer: Writer) -> Float[Tensor, " n
 
 def _candidates(model: str, queries: dict[str, Query], writer: Writer) -> npt.NDArray[np.int64]:
     """The neurons of the last layer that may have a role to be shown by ablating them."""
-    frames = {name: writer.scan(name) for name in ("models", "weights", "vocab_effect")}
-    frames["weight_shape"] = queries["weight_shape"](frames)
-    keys = ["model", "layer", "neuron"]
-    known = queries["role_candidates"](frames).join(frames["vocab_effect"], on=keys)
-    here = known.filter(pl.col("model") == model)
+    here = role_candidates(queries, writer).filter(pl.col("model") == model)
     found = [
         here.filter(candidate).sort(pl.col(strength).abs(), descending=True).head(MOST)
         for candidate, strength in (

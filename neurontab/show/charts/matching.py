@@ -170,7 +170,7 @@ def universal_share(universality: pl.LazyFrame, *, threshold: float) -> Chart:
 
 def token_shares(universality: pl.LazyFrame) -> Chart:
     """Share of a best match's covariance that is between means of the current token."""
-    values = universality.select("model", group=UNIVERSAL, value="token_share")
+    values = universality.select(group=UNIVERSAL, value="token_share")
     return steps(values, heading("universality", "token_share"), step=1 / 40)
 
 

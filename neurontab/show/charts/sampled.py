@@ -98,7 +98,7 @@ def next_classes(
     after = explanations.filter(pl.col("offset") == "next", pl.col("by") == "token").join(
         _common(activations, token_features, "next_id"), on="feature", how="semi"
     )
-    return _classes(activations, _best(after).drop("offset"), token_features, "next_id")
+    return _classes(activations, _best(after), token_features, "next_id")
 
 
 def _by_feature(

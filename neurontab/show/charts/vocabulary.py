@@ -231,7 +231,7 @@ def attention_scores(head_scores: pl.LazyFrame) -> Chart:
     ratio = pl.col("bos_score") / pl.col("bos_score_chance")
     values = (
         head_scores.filter(pl.col("bos_score_chance") > 0)
-        .group_by("model", "layer", "neuron")
+        .group_by(KEYS)
         .agg(value=ratio.sort_by(ratio.abs()).last())
     )
     numbers = counted(values, ["model"]).collect()
