@@ -55,7 +55,9 @@ def _matching(how: "Matched") -> str:
         rounded += f", which err by about {how.rounding_error:.0e}"
     if not how.sketch_rows:
         return f"all products; rows: {counts}; {rounded}"
+    numbers = f" in {how.sketch_precision}" if how.sketch_precision else ""
     return (
-        f"sketches of {how.sketch_rows:,} rows; rows: {counts}, {how.further:,} in a further pass; "
+        f"sketches of {how.sketch_rows:,} rows{numbers}; rows: {counts}, "
+        f"{how.further:,} in a further pass; "
         f"anything wrong with probability below {how.failure:g}; {rounded}"
     )

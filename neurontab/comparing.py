@@ -85,6 +85,7 @@ def compare_family(
         certificates=matching.certificates(),
         further=further,
         precision=settings.products,
+        sketch_precision=plan.products if plan else None,
         rounding_error=first_rounding_error(
             prepared.models,
             prepared.corpus,

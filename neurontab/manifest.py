@@ -65,6 +65,7 @@ class Matched:
     certificates: dict[str, int]
     further: int
     precision: str = "float32"  # of products
+    sketch_precision: str | None = None  # of products of sketches
     rounding_error: float | None = None  # of correlations, at most, of two layers over one batch
 
 

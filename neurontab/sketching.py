@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from neurontab.listing import measure_listed
-from neurontab.measure.bounds import Sketched, bounds, reach
+from neurontab.measure.bounds import Sketched, bounds
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.estimated import Estimated
@@ -79,8 +79,8 @@ def _candidates(
     """What may be among the best; the sketches are forgotten when that is known."""
     statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
     nats = math.log(statements / plan.failure)
-    far = reach(nats, plan.replicates, plan.buckets)
-    candidates = Candidates(family, ranks, plan.listed, far, prepared.device)
+    rows = plan.replicates * plan.buckets
+    candidates = Candidates(family, ranks, plan.listed, rows, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
     estimates = f"{ESTIMATES}-{plan.buckets}"
@@ -89,7 +89,9 @@ def _candidates(
         name = f"{SKETCHES}-{plan.buckets}"
         _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
         if passes.processes.first:
-            _estimate(prepared, family, sketches, candidates, readers, nats, progress=progress)
+            _estimate(
+                prepared, family, sketches, candidates, readers, plan, nats, progress=progress
+            )
         passes.keep(estimates, kept)
         passes.forget(name)
     return candidates
@@ -139,17 +141,28 @@ def _sketch(
 def _estimate(
     prepared: Prepared,
     family: Family,
-    sketches: Mapping[Place, Sketch],
+    sketches: dict[Place, Sketch],
     candidates: Candidates,
     readers: Sequence[Reader],
+    plan: SketchPlan,
     nats: float,
     *,
     progress: Progress,
 ) -> None:
-    """Bounds and estimates of all tiles, so many at a time as there is memory for."""
+    """Bounds and estimates of all tiles, so many at a time as there is memory for.
+
+    The sketches are used up: there is no room for them beside what they are rounded to.
+    """
     layers = {
-        place: Sketched.of(sketch.sums, family.means(place), family.facts(place).variance, family.n)
-        for place, sketch in sketches.items()
+        place: Sketched.of(
+            sketch.sums,
+            sketch.fourth,
+            family.means(place),
+            family.facts(place).variance,
+            family.n,
+            plan.products,
+        )
+        for place, sketch in ((place, sketches.pop(place)) for place in list(sketches))
     }
     pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
     widths = {place: len(family.facts(place).eligible) for place in layers}

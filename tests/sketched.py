@@ -4,7 +4,7 @@ import torch
 from summed import CPU, summed
 from torch import Tensor
 
-from neurontab.measure.bounds import Sketched, bounds, reach
+from neurontab.measure.bounds import Sketched, bounds
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals
@@ -32,8 +32,8 @@ def settled(
 ) -> Matching:
     """The matching that sketches, and exact values of some pairs, lead to."""
     layers = sketches(family, activations, hashing)
-    far = reach(nats, hashing.replicates, hashing.buckets)
-    candidates = Candidates(family, ranks, listed, far, CPU)
+    rows = hashing.replicates * hashing.buckets
+    candidates = Candidates(family, ranks, listed, rows, CPU)
     for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
         candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
     matching = Matching(family, ranks, CPU)
@@ -53,7 +53,13 @@ def sketches(family: Family, activations: Activations, hashing: Hashing) -> dict
         for place, values in activations.items():
             found[place].add(values, rows, torch.zeros_like(rows), *hashed)
     return {
-        place: Sketched.of(sketch.sums, family.means(place), family.facts(place).variance, family.n)
+        place: Sketched.of(
+            sketch.sums,
+            sketch.fourth,
+            family.means(place),
+            family.facts(place).variance,
+            family.n,
+        )
         for place, sketch in found.items()
     }
 

@@ -7,13 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 import tiny
+import torch
 from killed import settings_of
 
 from neurontab.building import build
 from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
-from neurontab.measure.sketch_plan import FAILURE
+from neurontab.measure.precision import quickest
+from neurontab.measure.sketch_plan import FAILURE, REPLICATES
 from neurontab.run import Run
 
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
@@ -76,7 +78,7 @@ def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> Non
     config.write_text(begun.replace("buckets = 99\n", "buckets = 20\n"), "utf-8")
     matched = build(settings, tmp_path / "run").manifest.matched
     assert matched is not None
-    assert matched.sketch_rows == 10 * 20
+    assert matched.sketch_rows == REPLICATES * 20
 
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])
@@ -115,12 +117,13 @@ def test_a_build_says_how_its_matches_are_known(runs: tuple[Run, Run]) -> None:
     rows = runs[0].scan("matches").filter(rank=1).collect().height
     assert exact is not None
     counts = {"exact": rows, "bound": 0, "probabilistic": 0}
-    assert exact == Matched("exact", 0, 0.0, counts, 0, "float32", exact.rounding_error)
+    assert exact == Matched("exact", 0, 0.0, counts, 0, "float32", None, exact.rounding_error)
     assert exact.rounding_error is not None
     assert 0 < exact.rounding_error < 1e-5
     assert sketch is not None
     assert sketch.mode == "sketch"
     assert sketch.failure == FAILURE
+    assert sketch.sketch_precision == quickest(torch.device("cpu"))
     assert sum(sketch.certificates.values()) == rows
     found = runs[1].scan("matches").filter(rank=1).group_by("certificate").len().collect()
     assert dict(found.iter_rows()) == {name: n for name, n in sketch.certificates.items() if n}

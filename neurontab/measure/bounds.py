@@ -2,21 +2,39 @@
 
 For two neurons let x and y be their activations within tokens, scaled to length 1, r = x.y what is
 sought, and m_1 ... m_R the estimates of R replicates with B buckets each. An estimate is r + Z with
-E Z = 0 over random buckets and signs, and
 
-    Var Z = (1 + r^2 - 2 sum_t x_t^2 y_t^2) / B <= v = (1 + r^2) / B,
+    Z = sum over positions s < t in one bucket of a_st e_s e_t,   a_st = x_s y_t + x_t y_s,
 
-whatever the tails of x and y. Cantelli's inequality gives P(Z <= -u) <= v / (v + u^2); replicates
-are independent, so P(max m < r - u) <= (v / (v + u^2))^R, which is exp(-t) for
-u^2 = v (exp(t / R) - 1). With c^2 = (exp(t / R) - 1) / B this is r - c sqrt(1 + r^2) <= max m, but
-with probability exp(-t). The left side grows with r where c < 1, so r lies below the root w of
-w - c sqrt(1 + w^2) = max m. In the same way it lies above that of w + c sqrt(1 + w^2) = min m.
+where e are the random signs. A product of terms of Z has a mean only where every sign occurs an
+even number of times: never in one; in two that are the same; in three in a ring; and in four that
+are the same, twice two, or in a ring. With p = sum x^4 and q = sum y^4, so that sum a_st^4 is at
+most 8 p q, and as the matrix |x| |y|^T + |y| |x|^T has two eigenvalues, neither above 2 in size,
+
+    E Z^2 = (1 + r^2 - 2 sum_t x_t^2 y_t^2) / B <= v = (1 + r^2) / B,
+    |E Z^3| <= 8 / B^2,
+    E Z^4 <= 8 p q / B + 3 (E Z^2)^2 + 48 / B^3.
+
+P(Z <= -u) <= E g(Z)^2 / g(-u)^2 for any g that only falls up to -u, and is positive there. Straight
+lines give Cantelli's inequality, whatever the tails: with w = u^2 / v, P(Z <= -u) <= 1 / (1 + w).
+Quadratics give, with k = 2 + 8 B p q + 48 / B and w > 1,
+
+    P(Z <= -u) <= (1 + 4 sqrt(2 / B)) / (1 + w + (w - 1)^2 / k):
+
+g is what is best for E Z^2 = v, E Z^3 = 0 and E Z^4 = (1 + k) v^2 (1 over their Christoffel
+function). Its E g^2 is convex in E Z^2 and largest at v; E Z^3 adds at most 8 / sqrt(k B) of it.
+
+Replicates are independent, so that P(max m < r - u) <= exp(-t) where w is so large that one of the
+two is exp(-t / R). With c^2 = w / B this is r - c sqrt(1 + r^2) <= max m, but with probability
+exp(-t). The left side grows with r where c < 1, so r lies below the root z of z - c sqrt(1 + z^2) =
+max m. In the same way it lies above that of z + c sqrt(1 + z^2) = min m.
 
 The estimate itself is the cosine of the two sketches: what an estimate is too large by, it is for
 both neurons of a pair that is alike.
 
-The bound is over buckets and signs, which we draw; it supposes nothing of the activations. `nats`
-is t: log(statements / the probability that any of them is wrong).
+The bound is over buckets and signs, which we draw; of the activations it takes p and q, which are
+summed exactly. `nats` is t: log(statements / the probability that any of them is wrong). Sketches
+may be rounded to bfloat16 before they are multiplied: an estimate is then wrong by |X - X'| |Y| +
+|X'| |Y - Y'| at most, where X' is the rounded X, and by what rounding the product does.
 """
 
 import math
@@ -27,9 +45,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from neurontab.measure.pairs import inverse_root
+from neurontab.measure.precision import DTYPES, Precision, quick_product
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
 AT_ONCE = 2**20  # correlations whose bounds stay in a processor's cache
+BFLOAT16 = 2**-8  # of a number, twice what rounding it does
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
 
 
@@ -76,26 +96,55 @@ class Sketched:
     token_means: Float[Tensor, "neuron token"]
     within: Float[Tensor, " neuron"]  # share of the variance that is within tokens
     length: Float[Tensor, " neuron"]  # of all replicates as one, about the root of their number
+    fourth: Float[Tensor, " neuron"]  # sum of the fourth powers of what is within tokens
+    longest: float  # length of a neuron in any replicate, at most
+    rounded: float  # length of what rounding has done to it, at most
 
     @classmethod
     def of(
         cls,
         sums: Float[Tensor, "replicate bucket neuron"],
+        fourth: Float[Tensor, " neuron"],
         token_means: Float[Tensor, "neuron token"],
         variance: Float[Tensor, " neuron"],
         n: int,
+        products: Precision = "float32",
     ) -> "Sketched":
-        """Scales the sums over n positions in place: they are too large to be there twice."""
+        """Scales the sums over n positions in place, and rounds them to what is multiplied.
+
+        `fourth` is the sum of fourth powers of what is within tokens.
+        """
         within = 1 - token_means.double().square().sum(dim=1)
         length = torch.where(within > LITTLE, n * variance * within, 0.0)
         scaled = sums.mul_(inverse_root(length).float())
-        squares = torch.stack([replicate.square().sum(dim=0) for replicate in scaled])
-        return cls(scaled, token_means, within.clamp_min(0), squares.sum(dim=0).sqrt())
+        sketch = scaled.to(DTYPES[products])
+        parts = zip(sketch, scaled, strict=True)
+        lengths = torch.stack(
+            [
+                torch.stack([x.float().norm(dim=0), exact.norm(dim=0), (x - exact).norm(dim=0)])
+                for x, exact in parts
+            ]
+        )
+        return cls(
+            sketch,
+            token_means,
+            within.clamp_min(0),
+            lengths[:, 0].norm(dim=0),
+            (fourth * inverse_root(length) ** 4).float(),
+            longest=lengths[:, :2].max().item(),
+            rounded=lengths[:, 2].max().item(),
+        )
 
     def rows(self, here: slice) -> "Sketched":
         """Some of the neurons."""
         return Sketched(
-            self.sketch[:, :, here], self.token_means[here], self.within[here], self.length[here]
+            self.sketch[:, :, here],
+            self.token_means[here],
+            self.within[here],
+            self.length[here],
+            self.fourth[here],
+            self.longest,
+            self.rounded,
         )
 
 
@@ -112,29 +161,41 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     return found
 
 
-def reach(nats: float, replicates: int, buckets: int) -> float:
-    """The c of the above: how far a correlation of 0 may lie above the highest estimate."""
-    return math.sqrt(math.expm1(nats / replicates) / buckets)
+def slack(
+    nats: float, replicates: int, buckets: int, fourth: Float[Tensor, "*pair"]
+) -> Float[Tensor, "*pair"]:
+    """The c^2 of the above, of pairs whose p q is `fourth`."""
+    most = math.exp(nats / replicates)
+    k = 2 + 8 * buckets * fourth + 48 / buckets
+    of_quadratics = most * (1 + 4 * math.sqrt(2 / buckets))
+    half = k / 2 - 1
+    beyond = (k * (of_quadratics - 1) - 1).clamp_min(0)
+    w = beyond / ((half.square() + beyond).sqrt() + half)
+    return w.clamp(min=1).clamp(max=most - 1) / buckets
 
 
 def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     replicates, buckets, _ = one.sketch.shape
-    slack = reach(nats, replicates, buckets) ** 2
+    far = slack(nats, replicates, buckets, torch.outer(one.fourth, other.fourth))
     between = one.token_means @ other.token_means.T
     size = torch.outer(one.within.sqrt(), other.within.sqrt()).float()
     least = torch.full_like(size, torch.inf)
     most = torch.full_like(size, -torch.inf)
     total = torch.zeros_like(size)
     for x, y in zip(one.sketch, other.sketch, strict=True):
-        found = x.T @ y
+        found = quick_product(x, y)
         torch.minimum(least, found, out=least)
         torch.maximum(most, found, out=most)
         total += found
+    rounded = one.rounded * other.longest + one.longest * other.rounded
+    if rounded > 0:
+        most += rounded + BFLOAT16 * most.abs()
+        least -= rounded + BFLOAT16 * least.abs()
     length = torch.outer(one.length, other.length)
     middle = torch.where(length > 0, total / length, 0.0).clamp(-1, 1)
     known = torch.outer(_known(one), _known(other))
-    above = torch.where(known, _root(most, slack), 1.0)
-    below = torch.where(known, -_root(-least, slack), -1.0)
+    above = torch.where(known, _root(most, far), 1.0)
+    below = torch.where(known, -_root(-least, far), -1.0)
     return Bounds(
         between + size * middle,
         between + size * below - ROUNDING,
@@ -148,9 +209,9 @@ def _known(layer: Sketched) -> Bool[Tensor, " neuron"]:
     return layer.within > LITTLE
 
 
-def _root(most: Float[Tensor, "neuron other"], slack: float) -> Float[Tensor, "neuron other"]:
-    """The w for which w - c sqrt(1 + w^2) is `most`, 1 at most; `slack` is c^2."""
-    if slack >= 1:
-        return torch.ones_like(most)
-    root = (slack * (1 - slack + most.square())).sqrt()
-    return ((most + root) / (1 - slack)).clamp(-1, 1)
+def _root(
+    most: Float[Tensor, "neuron other"], far: Float[Tensor, "neuron other"]
+) -> Float[Tensor, "neuron other"]:
+    """The z for which z - c sqrt(1 + z^2) is `most`, 1 at most; `far` is c^2."""
+    root = (far * (1 - far + most.square())).clamp_min(0).sqrt()
+    return torch.where(far < 1, ((most + root) / (1 - far)).clamp(-1, 1), 1.0)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from neurontab.measure.memory import weights_of
 from neurontab.measure.models import LanguageModel
+from neurontab.measure.precision import DTYPES, quick_product, quickest
 from neurontab.measure.stages import COSTS, Speed
 
 LONG_ENOUGH = 0.1  # seconds
@@ -18,8 +19,13 @@ WIDTH = 1024
 def calibrated(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -> Speed:
     """The speed of a matrix product, and of this model over these tokens."""
     x = torch.randn(WIDTH, WIDTH, device=model.device)
+    numbers = quickest(model.device)
+    rounded = x.to(DTYPES[numbers])
+    product = 2 * WIDTH**3
     return Speed(
-        product=2 * WIDTH**3 * _rate(lambda: (x @ x).sum().item()),
+        product=product * _rate(lambda: (x @ x).sum().item()),
+        quickest=numbers,
+        quick_product=product * _rate(lambda: quick_product(rounded, rounded).sum().item()),
         run=2
         * weights_of(model.facts)
         * tokens.numel()

@@ -4,6 +4,7 @@ Those whose bound reaches what the last kept match is expected to have are measu
 that is done, the match that comes last among the best must lie above the bounds of all others.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -19,7 +20,7 @@ from neurontab.measure.matching import HIGHEST, LOWEST, Ranks
 from neurontab.measure.shortlist import Part, Shortlist
 from neurontab.measure.tile import Pair, Place
 
-MARGIN = 0.35  # of the reach of bounds, by which a final value may fall short of its estimate
+MARGIN = 3.5  # standard deviations, by which a final value may fall short of its estimate
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,13 @@ class Candidates:
     """Reads from the bounds of tiles which pairs may be among the best."""
 
     def __init__(
-        self, family: Family, ranks: Ranks, listed: int, reach: float, device: torch.device
+        self, family: Family, ranks: Ranks, listed: int, rows: int, device: torch.device
     ) -> None:
-        """So many pairs are listed at most for a neuron and other model; `reach` is of bounds."""
-        self._family, self._ranks, self._shortfall = family, ranks, MARGIN * reach
+        """So many pairs are listed at most for a neuron and other model.
+
+        `rows` are those of a sketch, in all replicates: an estimate errs by about 1 / sqrt(rows).
+        """
+        self._family, self._ranks, self._shortfall = family, ranks, MARGIN / math.sqrt(rows)
         self.state: State = {}
         for model, other, side in self.sides():
             rows, columns = len(family.eligible(model)), len(family.eligible(other))

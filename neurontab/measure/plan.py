@@ -97,7 +97,8 @@ class Plan:
         if self.sketch is None:
             return "by all products"
         rows = self.sketch.replicates * self.sketch.buckets
-        return f"by sketches of {rows:,} rows, then the pairs that may be best"
+        numbers = self.sketch.products
+        return f"by sketches of {rows:,} rows in {numbers}, then the pairs that may be best"
 
 
 def plan(
@@ -126,6 +127,7 @@ def plan(
         groups=extent.groups,
         document_groups=needs.document_groups,
         room=place.room,
+        products=speed.quickest,
     )
     exact = exactly(extent, place.passes, speed)
     sketched = by_sketches(extent, sketch, speed)

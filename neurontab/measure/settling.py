@@ -1,6 +1,8 @@
 """Which exact correlations settle the best matches, and whether they do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -15,7 +17,10 @@ from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.sums import SUM_BYTES
 
 Models = tuple[str, str]
-Units = Int[Tensor, " pair"]
+Units = Int[Tensor, " _"]
+Pairs = tuple[Units, Units]
+Listed = tuple[str, str, Units, Int[Tensor, "_ _"]]  # of a model's rows with another's units
+Measured = Callable[[str, str, Units, Tensor], Tensor]  # correlations of what is so listed
 
 
 class Settling:
@@ -44,30 +49,57 @@ class Settling:
 
         Each is to be summed over all tokens before the next is asked for.
         """
-        pairs = self._pairs(whole=True)
-        planned = CHOSEN * len(self._family.layers) * sum(map(self._width, self._family.layers))
-        if sum(len(units) for units, _ in pairs.values()) > planned:
-            pairs = self._pairs(whole=False)
+        pairs, whole = self._first()
         while finals := Finals.of(self._family, pairs, self._fitting(room), self._groups):
             yield finals
-            self._take_rows(finals)
+            self._take_rows(finals.rows, partial(self._of_dense, finals))
             if pairs:
+                self._take_rows(whole, partial(self._measured, finals))
                 self._take_pairs(finals)
             pairs = {}
 
-    def _pairs(self, *, whole: bool) -> dict[Models, tuple[Units, Units]]:
-        """All chosen pairs, each once, in order, by pair of models.
+    def _first(self) -> tuple[dict[Models, Pairs], dict[Models, Units]]:
+        """The pairs that the first pass measures, and the whole rows that are among them.
 
-        Those of `whole` rows too, unless there are more than is planned for: of what is best among
-        them more is asked than its correlation, which takes a pass of its own otherwise.
+        All chosen pairs, and whole rows while there are no more pairs than is planned for. Of what
+        is best among pairs more is asked than its correlation, which takes a pass of its own
+        otherwise; but whole rows are left out altogether where even what is chosen of them is more.
         """
-        keys: dict[Models, list[Units]] = {}
+        planned = CHOSEN * len(self._family.layers) * sum(map(self._width, self._family.layers))
+        whole = {models: rows.nonzero()[:, 0] for models, rows in self._open.items() if rows.any()}
+        more = sum(len(rows) * self._width(other) for (_, other), rows in whole.items())
+        pairs = self._pairs(self._lists(whole=True))
+        n = sum(len(units) for units, _ in pairs.values())
+        if n > planned:
+            return self._pairs(self._lists(whole=False)), {}
+        if n + more > planned:
+            return pairs, {}
+        for rows in self._open.values():
+            rows[:] = False
+        every = ((*models, rows, self._others(*models, rows)) for models, rows in whole.items())
+        return self._pairs(chain(self._lists(whole=True), every)), whole
+
+    def _lists(self, *, whole: bool) -> Iterator[Listed]:
+        """What is chosen, without that of whole rows unless it is wanted."""
         for (model, other, _), each in self._chosen.items():
-            listed = each.index >= 0
-            if not whole:
-                listed &= ~self._whole[model, other][:, None]
-            row, rank = listed.nonzero(as_tuple=True)
-            models, key = self._key(model, other, row, each.index[row, rank])
+            kept = torch.ones_like(each.dense) if whole else ~self._whole[model, other]
+            rows = kept.nonzero()[:, 0]
+            yield model, other, rows, each.index[rows]
+
+    def _others(self, model: str, other: str, rows: Units) -> Int[Tensor, "row other"]:
+        """For some rows of a model, all units of another that may match them; -1 for the rest."""
+        index = torch.arange(self._width(other)).expand(len(rows), -1)
+        may = self._family.eligible(model).cpu()[rows, None] & self._family.eligible(other).cpu()
+        if model == other:
+            may = may & (index != rows[:, None])
+        return torch.where(may, index, -1)
+
+    def _pairs(self, lists: Iterable[Listed]) -> dict[Models, Pairs]:
+        """All listed pairs, each once, in order, by pair of models."""
+        keys: dict[Models, list[Units]] = {}
+        for model, other, rows, index in lists:
+            row, rank = (index >= 0).nonzero(as_tuple=True)
+            models, key = self._key(model, other, rows[row], index[row, rank])
             keys.setdefault(models, []).append(key)
         found = {models: torch.cat(parts).unique() for models, parts in keys.items()}
         widths = {models: self._width(models[1]) for models in found}
@@ -97,19 +129,25 @@ class Settling:
                 still[rows] = False
         return now
 
-    def _take_rows(self, finals: Finals) -> None:
+    def _take_rows(self, whole: Mapping[Models, Units], measured: Measured) -> None:
         """The best of whole rows, on every side."""
-        for (model, other), rows in finals.rows.items():
-            corr = dense_corr(self._family, finals, model, other)
-            index = torch.arange(corr.shape[1]).expand_as(corr)
-            may = self._family.eligible(model).cpu()[rows, None]
-            may = may & self._family.eligible(other).cpu()
-            if model == other:
-                may = may & (index != rows[:, None])
+        for (model, other), rows in whole.items():
+            index = self._others(model, other, rows)
+            corr = measured(model, other, rows, index)
             for side in (key[2] for key in self._chosen if key[:2] == (model, other)):
-                listed = torch.where(may, index, -1)
-                self._matching.settle(model, other, side, rows, listed, corr)
+                self._matching.settle(model, other, side, rows, index, corr)
             self._matching.certify(model, other, rows, EXACT)
+
+    def _of_dense(
+        self,
+        finals: Finals,
+        model: str,
+        other: str,
+        rows: Units,
+        index: Int[Tensor, "row other"],
+    ) -> Float[Tensor, "row other"]:
+        """Exact correlations of rows that were measured with all units."""
+        return dense_corr(self._family, finals, model, other)
 
     def _take_pairs(self, finals: Finals) -> None:
         """The best of the chosen pairs; rows in which they do not settle it are left open."""

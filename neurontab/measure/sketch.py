@@ -24,15 +24,19 @@ from neurontab.measure.tile import Place
 
 
 class Sketch(Accumulator):
-    """Signed sums of one layer's activations within tokens [replicate, bucket, neuron]."""
+    """Signed sums of one layer's activations within tokens [replicate, bucket, neuron].
+
+    And the sums of their fourth powers [neuron], which tell how rarely an estimate goes astray.
+    """
 
     FIXED: ClassVar[tuple[str, ...]] = ("means",)
-    JOINED: ClassVar[dict[str, Join]] = {"sums": torch.add}
+    JOINED: ClassVar[dict[str, Join]] = {"sums": torch.add, "fourth": torch.add}
 
     def __init__(self, replicates: int, buckets: int, means: Float[Tensor, "group neuron"]) -> None:
         """`means` are the mean activations of groups of tokens."""
         self.means = means
         self.sums = torch.zeros(replicates, buckets, means.shape[1], device=means.device)
+        self.fourth = torch.zeros(means.shape[1], dtype=torch.float64, device=means.device)
 
     def add(
         self,
@@ -52,6 +56,7 @@ class Sketch(Accumulator):
                 buckets.numpy(),
                 signs.numpy(),
                 self.sums.numpy(),
+                self.fourth.numpy(),
             )
         else:
             self.add_tensors(values[rows.to(values.device)], groups, buckets, signs)
@@ -66,6 +71,7 @@ class Sketch(Accumulator):
         """The same for all rows, on any device."""
         device = values.device
         within = values - self.means[groups.to(device)]
+        self.fourth += within.double().pow(4).sum(dim=0)
         for sums, bucket, sign in zip(self.sums, buckets.to(device), signs.to(device), strict=True):
             sums.index_add_(0, bucket, within * sign[:, None])
 

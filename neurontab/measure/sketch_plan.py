@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from neurontab.measure.precision import Precision
+
 Mode = Literal["auto", "sketch", "exact"]
 
-REPLICATES = 10
+REPLICATES = 8
 FAILURE = 0.01  # probability that anything at all is wrong in the best matches of a family
 TOKENS_A_BUCKET = 120  # of one replicate
-FEWEST, MOST = 512, 8_192  # buckets of a replicate that are worth it
+FEWEST, MOST = 640, 8_192  # buckets of a replicate that are worth it
 FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
 SKETCHED = 5_120  # tokens at least for any sketch
 LISTED = 256  # pairs that are listed for a neuron and other model, at most
@@ -25,6 +27,7 @@ class SketchPlan:
     listed: int
     failure: float
     size: int  # bytes of sketches, means and lists
+    products: Precision  # in which sketches are multiplied
 
     @property
     def worth_it(self) -> bool:
@@ -33,7 +36,14 @@ class SketchPlan:
 
 
 def sketch_plan(
-    tokens: int, neurons: int, models: int, *, groups: int, document_groups: int, room: int
+    tokens: int,
+    neurons: int,
+    models: int,
+    *,
+    groups: int,
+    document_groups: int,
+    room: int,
+    products: Precision,
 ) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
@@ -44,4 +54,4 @@ def sketch_plan(
     lists = CANDIDATE_BYTES * neurons * models
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
     by_group = 8 * document_groups * CHOSEN * neurons * models
-    return SketchPlan(REPLICATES, buckets, LISTED, FAILURE, lists + sums + by_group)
+    return SketchPlan(REPLICATES, buckets, LISTED, FAILURE, lists + sums + by_group, products)

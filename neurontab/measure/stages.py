@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from neurontab.measure.precision import Precision
 from neurontab.measure.sketch_plan import CHOSEN, SketchPlan
 
 ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
@@ -45,6 +46,8 @@ class Speed:
     """FLOP a second, and what else takes how long beside."""
 
     product: float  # of a float32 matrix product
+    quickest: Precision  # the numbers that the device multiplies fastest
+    quick_product: float  # of a matrix product of those
     run: float  # of a model over a batch
     costs: Costs
 
@@ -97,7 +100,7 @@ def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed) -> Stages:
         "sketches": Stage(
             extent.run_flop + 2 * additions, run + speed.costs.adding * additions / speed.product
         ),
-        "estimates": Stage(estimates, estimates / speed.product),
+        "estimates": Stage(estimates, estimates / speed.quick_product),
         "baselines": _baselines(extent, speed),
         "finals": _listed(extent, CHOSEN, speed),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),

@@ -33,7 +33,7 @@ from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import HIGHEST, Matching, Ranks
 from neurontab.measure.similarity import Similarity
-from neurontab.measure.sketch_plan import LISTED, MOST
+from neurontab.measure.sketch_plan import LISTED, MOST, REPLICATES
 from neurontab.measure.stream import batches, stream
 from neurontab.measure.survey import Survey, begin, measure
 from neurontab.measure.tile import Place
@@ -277,7 +277,7 @@ def wrong_on_rare_events(seed: int) -> int:
     from sketched import rare_family, settled
 
     activations, family = rare_family(1_000_000)
-    hashing = Hashing(10, 1_024, seed)
+    hashing = Hashing(REPLICATES, 1_024, seed)
     found = settled(family, activations, hashing, 20.0, ranks=Ranks(1, 1, two_sided=False))
     return int(found.state["a/b/highest/index"][0].item() != len(activations[Place("b", 0)].T) - 1)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from figures import show
-from parts import MEDIUM, REPLICATES, Parts, Shape, parts_of, random_gpt2
+from parts import MEDIUM, Parts, Shape, parts_of, random_gpt2
 from stream import prepared
 from tiles import tile_efficiency
 
@@ -28,7 +28,7 @@ from neurontab.prepare import features_of
 
 BATCH, MODELS, TOKENS = 16_384, 5, 100_000_000
 LISTED = 55  # pairs of a neuron with another model, as matching.py counts them on the suite
-BUCKETS = 2_048  # of five models, they take half of a card of 80 GB
+BUCKETS = 2_560  # of five models, they take half of a card of 80 GB
 ROOM = 40e9  # bytes that it has for sums of products
 KEPT = 20  # matches of a neuron with another model, both directions together
 WORDS, DOCUMENT = 5_000, 1_000  # of the text's vocabulary, and of a document
@@ -104,7 +104,7 @@ def figures(device: torch.device) -> dict[str, Any]:
         model = LanguageModel(parse_source(str(folder / "m")), device)
         speed = passes(model, folder)
         cost = parts_of(model, MEDIUM, batch=BATCH, buckets=BUCKETS, listed=LISTED)
-    efficiency, tile_seconds = tile_efficiency(MEDIUM.d_mlp, device, BUCKETS, REPLICATES)
+    efficiency, tile_seconds = tile_efficiency(MEDIUM.d_mlp, device, BUCKETS)
     x, y = (torch.randn(BATCH, MEDIUM.d_mlp, device=device) for _ in range(2))
     flop = 2 * MEDIUM.d_mlp**2
     return {

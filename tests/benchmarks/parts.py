@@ -16,10 +16,10 @@ from neurontab.measure.models import LanguageModel
 from neurontab.measure.pairs import PairSums
 from neurontab.measure.precision import DTYPES
 from neurontab.measure.sketch import Sketch
+from neurontab.measure.sketch_plan import REPLICATES
 from neurontab.measure.turned import Layout, Turned
 
 PIECE = 233  # positions of a group of documents that follow each other, on average in the suite
-REPLICATES = 10
 PUBLISHED_BATCH = 12_288  # tokens
 
 

@@ -6,22 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from parts import REPLICATES, SMALL, parts_of, random_gpt2
+from parts import SMALL, parts_of, random_gpt2
 
-from neurontab.measure.bounds import reach
+from neurontab.measure.bounds import slack
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.sketch_plan import FAILURE
+from neurontab.measure.sketch_plan import FAILURE, REPLICATES
 from neurontab.measure.sources import parse_source
 
 TOKENS, BATCH, MODELS = 10_000_000, 2_048, 5
-BUCKETS = 4_096  # what 80 GiB hold of five models
+BUCKETS = 5_120  # what 80 GiB hold of five models
 
 
 def buckets_with_its_reach(neurons: int) -> int:
     """For so many neurons in all, the buckets with bounds as wide as those of its sketches."""
-    small = 2 * (MODELS * SMALL.n_layers * SMALL.d_mlp) ** 2
-    wide = reach(math.log(small / FAILURE), REPLICATES, BUCKETS)
-    return round((reach(math.log(2 * neurons**2 / FAILURE), REPLICATES, 1) / wide) ** 2)
+
+    def far(of: int, buckets: int) -> float:
+        return slack(math.log(2 * of**2 / FAILURE), REPLICATES, buckets, torch.zeros(())).item()
+
+    wide = far(MODELS * SMALL.n_layers * SMALL.d_mlp, BUCKETS)
+    return max(buckets for buckets in range(1, BUCKETS) if far(neurons, buckets) >= wide)
 
 
 def small_gpt2_figures(

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.bounds import Sketched, bounds, reach
+from neurontab.measure.bounds import Sketched, bounds
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.estimated import Estimated
 from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.matching import Ranks
+from neurontab.measure.precision import quick_product, quickest
 from neurontab.measure.similarity import Similarity
+from neurontab.measure.sketch_plan import LISTED, REPLICATES
 from neurontab.measure.token_share import TokenMeans
 
 LAYERS = 3  # of two models
@@ -21,7 +23,7 @@ NATS = 25.0  # of bounds; a family of the suite's size takes 24, of GPT-2 small'
 
 
 def tile_efficiency(
-    d_mlp: int, device: torch.device, buckets: int, replicates: int = 10
+    d_mlp: int, device: torch.device, buckets: int, replicates: int = REPLICATES
 ) -> tuple[float, float]:
     """Products and rotations alone over the tile engine's time, and that time.
 
@@ -33,6 +35,7 @@ def tile_efficiency(
         return torch.randn(*shape, generator=random, device=device)
 
     n, draws, types = 1_000_000, 4, 512
+    numbers = quickest(device)
     ones = torch.ones(d_mlp, dtype=torch.float64, device=device)
     facts = LayerFacts(ones.float() * 0, ones * 0, ones, ones > 0)
     scale, size = (0.6 / types) ** 0.5, (n / buckets) ** 0.5
@@ -44,11 +47,18 @@ def tile_efficiency(
         two_sided=False,
     )
     layers = {
-        place: Sketched.of(drawn(replicates, buckets, d_mlp) * size, family.means(place), ones, n)
+        place: Sketched.of(
+            drawn(replicates, buckets, d_mlp) * size,
+            3 * n * ones,
+            family.means(place),
+            ones,
+            n,
+            numbers,
+        )
         for place in family.all_places()
     }
     ranks = Ranks(10, 5, two_sided=False)
-    candidates = Candidates(family, ranks, 256, reach(NATS, replicates, buckets), device)
+    candidates = Candidates(family, ranks, LISTED, replicates * buckets, device)
     similarity = Similarity(family, device)
     baselines = Baselines(family, Draws(draws, "haar", 0), device)
     matrices = [torch.linalg.qr(drawn(d_mlp, d_mlp))[0] for _ in range(draws)]
@@ -75,7 +85,7 @@ def tile_efficiency(
         engine.append(elapsed(started))
         started = time.perf_counter()
         for x, y in zip(layers[place].sketch, layers[other].sketch, strict=True):
-            x.T @ y
+            quick_product(x, y)
         family.means(place) @ family.means(other).T
         for matrix in (*matrices, *matrices) * 2:
             found.corr @ matrix.T

@@ -219,7 +219,7 @@ def sketch_in_float64() -> Answer:
         torch.stack([each[bucket == number].sum(dim=0) for number in range(HASHING.buckets)])
         for each, bucket in zip(signed, buckets, strict=True)
     ]
-    return {"sketch": torch.stack(found).numpy()}
+    return {"sketch": torch.stack(found).numpy(), "fourth": within.pow(4).sum(dim=0).numpy()}
 
 
 def grouping(part: Batch) -> Grouping:
@@ -360,7 +360,7 @@ CASES = {
     "sketch": Case(
         new=lambda: Sketch(HASHING.replicates, HASHING.buckets, MEANS),
         give=give_sketch,
-        answer=lambda sketch: {"sketch": sketch.sums.numpy()},
+        answer=lambda sketch: {"sketch": sketch.sums.numpy(), "fourth": sketch.fourth.numpy()},
         obvious=sketch_in_float64,
     ),
 }

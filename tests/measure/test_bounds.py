@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurontab.measure.bounds import Bounds, Sketched, bounds
+from neurontab.measure.bounds import Bounds, Sketched, bounds, slack
 from neurontab.measure.hashing import Hashing
+from neurontab.measure.precision import Precision
 from neurontab.measure.sketch import Sketch
 
 N, TOKENS, REPLICATES, BUCKETS = 4_000, 30, 6, 128
@@ -30,18 +31,25 @@ VALUES = neurons()
 EXACT = torch.corrcoef(VALUES.double().T)
 
 
-def sketched(seed: int) -> Sketched:
+def sketched(
+    seed: int, products: Precision = "float32", replicates: int = REPLICATES, buckets: int = BUCKETS
+) -> Sketched:
     """The layer's sketch."""
-    hashing = Hashing(REPLICATES, BUCKETS, seed)
+    hashing = Hashing(replicates, buckets, seed)
     means = torch.zeros(TOKENS, VALUES.shape[1]).index_add_(0, TOKEN, VALUES) / COUNTS[:, None]
-    sketch = Sketch(REPLICATES, BUCKETS, means.float())
+    sketch = Sketch(replicates, buckets, means.float())
     rows = torch.arange(N)
     sketch.add(VALUES, rows, TOKEN, *hashing.bucket_and_sign(rows))
     exact = VALUES.double()
     variance = exact.var(dim=0, correction=0)
     deviation = (means - exact.mean(dim=0)) / variance.sqrt()
     return Sketched.of(
-        sketch.sums, (deviation * (COUNTS / N).sqrt()[:, None]).T.float(), variance, N
+        sketch.sums,
+        sketch.fourth,
+        (deviation * (COUNTS / N).sqrt()[:, None]).T.float(),
+        variance,
+        N,
+        products,
     )
 
 
@@ -68,6 +76,74 @@ def test_a_bound_is_wrong_as_rarely_as_it_says(nats: float) -> None:
 def test_bounds_without_a_promise_are_wrong() -> None:
     """So the test above can fail: at no nats at all, the highest estimate itself is the bound."""
     assert torch.stack([wrong(bounded(seed, 0.0)) for seed in range(20)]).double().mean() > 0.01
+
+
+def one_by_one(buckets: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What 400 replicates each are too high by, what they estimate, and the pairs' p q.
+
+    Of neurons with something within tokens, the few that hold it in three positions last.
+    """
+    layer = sketched(0, replicates=400, buckets=buckets)
+    some = torch.tensor([*range(6), *range(6, 12), *range(16, 20), 20, 21])
+    x = VALUES[:, some].double()
+    means = torch.zeros(TOKENS, len(some), dtype=torch.float64).index_add_(0, TOKEN, x)
+    within = x - (means / COUNTS[:, None])[TOKEN]
+    unit = within / within.norm(dim=0)
+    exact = unit.T @ unit
+    found = torch.stack([m.T @ m for m in layer.sketch[:, :, some].double()])
+    fourth = unit.pow(4).sum(dim=0)
+    assert torch.allclose(layer.fourth[some].double(), fourth, rtol=1e-4)
+    return found - exact, exact, torch.outer(fourth, fourth)
+
+
+@pytest.mark.parametrize("buckets", [64, 512])
+def test_moments_of_an_estimate_are_within_what_is_derived(buckets: int) -> None:
+    error, exact, fourth = one_by_one(buckets)
+    second = (1 + exact.square()) / buckets
+    assert (error.square().mean(dim=0) < 1.5 * second).all()
+    bound = 8 * fourth / buckets + 3 * second.square() + 48 / buckets**3
+    light = fourth < 1 / buckets
+    assert light.any()
+    assert not light.all()
+    found = error.pow(4).mean(dim=0)
+    assert (found < 1.2 * bound + 4 * error.pow(4).std(dim=0) / 400**0.5).all()
+    assert (found[light] > 0.1 * bound[light]).any()
+
+
+@pytest.mark.parametrize("nats", [2.0, 3.0, 4.0])
+def test_one_replicate_errs_by_more_than_the_slack_as_rarely_as_derived(nats: float) -> None:
+    """And that can fail: with a sixth of the slack it errs more often."""
+    error, exact, fourth = one_by_one(512)
+
+    def astray(share: float) -> Tensor:
+        far = share * slack(nats, 1, 512, fourth.float()).double()
+        return (error < -(far * (1 + exact.square())).sqrt()).double().mean(dim=0)
+
+    often = math.exp(-nats)
+    assert (astray(1.0) < often + 3 * (often / 400) ** 0.5).all()
+    assert astray(1 / 6).max() > often
+
+
+def test_few_strong_positions_have_the_slack_of_any_tails_and_others_less() -> None:
+    nats, replicates, buckets = 24.0, 8, 8_192
+    none, some, all_of_it = slack(nats, replicates, buckets, torch.tensor([0.0, 1e-4, 1.0]))
+    cantelli = math.expm1(nats / replicates) / buckets
+    assert none < 0.4 * cantelli
+    assert none < some < cantelli
+    assert 0.99 * cantelli < all_of_it <= cantelli * (1 + 1e-6)
+
+
+def test_bounds_of_rounded_sketches_hold_what_exact_ones_do() -> None:
+    for seed in range(10):
+        exact, rounded = (
+            bounds(layer, layer, 10.0)
+            for layer in (sketched(seed), sketched(seed, products="bfloat16"))
+        )
+        assert (rounded.above >= exact.above).all()
+        assert (rounded.below <= exact.below).all()
+        assert ((rounded.above - exact.above) < 0.05).all()
+        assert torch.allclose(rounded.corr, exact.corr, atol=5e-3)
+        assert not torch.equal(rounded.corr, exact.corr)
 
 
 def test_sure_bounds_and_many_nats_are_never_wrong() -> None:

@@ -13,7 +13,7 @@ from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
 from neurontab.measure.stages import COSTS, Speed
 
 GIB = 2**30
-SPEED = Speed(product=1e11, run=2.5e10, costs=COSTS["cpu"])
+SPEED = Speed(product=1e11, quickest="bfloat16", quick_product=2e11, run=2.5e10, costs=COSTS["cpu"])
 SUITE = ModelFacts(
     "seed0",
     "seed0",

@@ -86,7 +86,7 @@ def test_an_event_at_three_positions_is_found_and_certified_whatever_the_signs()
 def test_rows_that_fail_are_measured_whole() -> None:
     """An estimate above what is there leaves a row open: the rest may still be better."""
     family, ranks = TILES.family, Ranks(1, 1, two_sided=False)
-    candidates = Candidates(family, ranks, 20, 0.1, CPU)
+    candidates = Candidates(family, ranks, 20, 10_000, CPU)
     for place, other in TILES.pairs:
         corr = TILES.tile(place, other).corr.float()
         too_high = corr.clone()
@@ -115,7 +115,7 @@ def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many(
     family, ranks = TILES.family, Ranks(3, 2, two_sided=False)
 
     def first_pass() -> Finals:
-        candidates = Candidates(family, ranks, 4, 100.0, CPU)
+        candidates = Candidates(family, ranks, 4, 1, CPU)
         for place, other in TILES.pairs:
             corr = TILES.tile(place, other).corr.float()
             found = Bounds(corr, corr - 100, corr + 100, between=corr, size=100 + 0 * corr)
@@ -123,8 +123,15 @@ def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many(
         settling = Settling(family, candidates, Matching(family, ranks, CPU), 2)
         return next(settling.passes(ROOM))
 
+    assert not first_pass().rows
+    every = sum(len(sums.other_unit) for sums in first_pass().listed.values())
+    n = {model: sum(widths) for model, widths in WIDTHS.items()}
+    assert every == n["a"] * n["b"] + sum(each * (each - 1) // 2 for each in n.values())
+    per_row = 2 * sum(n.values())  # of what is planned for
+    monkeypatch.setattr("neurontab.measure.settling.CHOSEN", every // per_row + 1)
     rows = {key: torch.arange(sum(WIDTHS[key[0]])).tolist() for key in first_pass().rows}
     assert {key: found.tolist() for key, found in first_pass().rows.items()} == rows
+    assert rows.keys() == {(one, other) for one in WIDTHS for other in WIDTHS}
     assert first_pass().listed
     monkeypatch.setattr("neurontab.measure.settling.CHOSEN", 0)
     assert not first_pass().listed

@@ -8,7 +8,9 @@ NEURONS = 10_240
 
 def planned(tokens: int = 1_000_000, room: int = ROOM) -> SketchPlan:
     """The sketches of the suite."""
-    return sketch_plan(tokens, NEURONS, 5, groups=4_096, document_groups=50, room=room)
+    return sketch_plan(
+        tokens, NEURONS, 5, groups=4_096, document_groups=50, room=room, products="float32"
+    )
 
 
 def test_many_tokens_have_buckets_enough_and_few_have_not() -> None:
