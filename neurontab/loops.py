@@ -316,8 +316,8 @@ def add_sketch(
             for j in range(end - begin):
                 left[j] = here[j] - mean[j]
             for j in range(end - begin):
-                square = np.float64(left[j] * left[j])
-                powers[j] += square * square
+                value = np.float64(left[j])
+                powers[j] += (value * value) * (value * value)
         for j in range(end - begin):
             fourth[begin + j] += powers[j]
         for replicate in range(len(buckets)):

@@ -1,40 +1,44 @@
 """What a sketch says of correlations, and between which bounds they lie.
 
 For two neurons let x and y be their activations within tokens, scaled to length 1, r = x.y what is
-sought, and m_1 ... m_R the estimates of R replicates with B buckets each. An estimate is r + Z with
+sought, and m_1 ... m_R the estimates of R replicates with B buckets each. An estimate is r + Z
+with
 
     Z = sum over positions s < t in one bucket of a_st e_s e_t,   a_st = x_s y_t + x_t y_s,
 
 where e are the random signs. A product of terms of Z has a mean only where every sign occurs an
 even number of times: never in one; in two that are the same; in three in a ring; and in four that
-are the same, twice two, or in a ring. With p = sum x^4 and q = sum y^4, so that sum a_st^4 is at
-most 8 p q, and as the matrix |x| |y|^T + |y| |x|^T has two eigenvalues, neither above 2 in size,
+are the same, twice two, or in a ring. Let p = sum x^4 and q = sum y^4, so that sum a_st^4 is at
+most 8 p q. The matrix |x| |y|^T + |y| |x|^T, which is nowhere below |a|, has the eigenvalues d + 1
+and d - 1 with d = |x|.|y| <= 1; the sums of their third and fourth powers are at most 8 and 16. So
 
     E Z^2 = (1 + r^2 - 2 sum_t x_t^2 y_t^2) / B <= v = (1 + r^2) / B,
     |E Z^3| <= 8 / B^2,
-    E Z^4 <= 8 p q / B + 3 (E Z^2)^2 + 48 / B^3.
+    E Z^4 <= 8 p q / B + 3 (E Z^2)^2 + 3 * 16 / B^3.
 
-P(Z <= -u) <= E g(Z)^2 / g(-u)^2 for any g that only falls up to -u, and is positive there. Straight
-lines give Cantelli's inequality, whatever the tails: with w = u^2 / v, P(Z <= -u) <= 1 / (1 + w).
-Quadratics give, with k = 2 + 8 B p q + 48 / B and w > 1,
+P(Z <= -u) <= E g(Z)^2 / g(-u)^2 for any g that only falls up to -u, and is positive there.
+Straight lines give Cantelli's inequality, whatever the tails: with w = u^2 / v, P(Z <= -u) <= 1 /
+(1 + w). Quadratics give, with k = 2 + 8 B p q + 48 / B and w > 1,
 
-    P(Z <= -u) <= (1 + 4 sqrt(2 / B)) / (1 + w + (w - 1)^2 / k):
+    P(Z <= -u) <= (1 + 4 sqrt(2 / B)) / (1 + w + (w - 1)^2 / k).
 
-g is what is best for E Z^2 = v, E Z^3 = 0 and E Z^4 = (1 + k) v^2 (1 over their Christoffel
-function). Its E g^2 is convex in E Z^2 and largest at v; E Z^3 adds at most 8 / sqrt(k B) of it.
+That is of the g = 1 - sqrt(w) z + (w - 1) / k (z^2 - 1), z = Z / sqrt(v), which is best where E
+z^2 = 1, E z^3 = 0 and E z^4 = 1 + k; since v >= 1 / B, this k does for every r. What E g^2 is at
+most is convex in E Z^2, and at v it is more than at 0; E z^3 adds 8 / sqrt(k B) of it at most.
 
 Replicates are independent, so that P(max m < r - u) <= exp(-t) where w is so large that one of the
 two is exp(-t / R). With c^2 = w / B this is r - c sqrt(1 + r^2) <= max m, but with probability
-exp(-t). The left side grows with r where c < 1, so r lies below the root z of z - c sqrt(1 + z^2) =
-max m. In the same way it lies above that of z + c sqrt(1 + z^2) = min m.
+exp(-t). The left side grows with r where c < 1, so r lies below the root z of z - c sqrt(1 + z^2)
+= max m. In the same way it lies above that of z + c sqrt(1 + z^2) = min m.
 
-The estimate itself is the cosine of the two sketches: what an estimate is too large by, it is for
-both neurons of a pair that is alike.
+The estimate itself is the cosine of the two sketches rather than their product: where two neurons
+are alike, their sketches are too long or too short by the same.
 
-The bound is over buckets and signs, which we draw; of the activations it takes p and q, which are
-summed exactly. `nats` is t: log(statements / the probability that any of them is wrong). Sketches
-may be rounded to bfloat16 before they are multiplied: an estimate is then wrong by |X - X'| |Y| +
-|X'| |Y - Y'| at most, where X' is the rounded X, and by what rounding the product does.
+The bound is over buckets and signs, which we draw; p and q are summed over all activations. `nats`
+is t: log(statements / the probability that any of them is wrong). Sketches may be rounded to
+bfloat16 before they are multiplied: an estimate is then wrong by |X - X'| |Y| + |X'| |Y - Y'| at
+most, where X' is the rounded X, and by what rounding the product does. Sums in float32 are allowed
+for by many times what they usually err by (`ROUNDING`).
 """
 
 import math
@@ -49,7 +53,8 @@ from neurontab.measure.precision import DTYPES, Precision, quick_product
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
 AT_ONCE = 2**20  # correlations whose bounds stay in a processor's cache
-BFLOAT16 = 2**-8  # of a number, twice what rounding it does
+BFLOAT16 = 2**-8  # of a number, by rounding it
+UNKNOWN = 2**-22  # of a neuron's variance, by token means in float32
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
 
 
@@ -128,7 +133,7 @@ class Sketched:
         return cls(
             sketch,
             token_means,
-            within.clamp_min(0),
+            within.clamp_min(0) + UNKNOWN,
             lengths[:, 0].norm(dim=0),
             (fourth * inverse_root(length) ** 4).float(),
             longest=lengths[:, :2].max().item(),
@@ -149,7 +154,10 @@ class Sketched:
 
 
 def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
-    """Bounds of all correlations of two layers, each wrong with probability exp(-nats) at most."""
+    """Bounds of all correlations of two layers, each wrong with probability exp(-nats) at most.
+
+    That is each upper and each lower bound.
+    """
     shape = len(one.within), len(other.within)
     rows = max(AT_ONCE // shape[1], 1) if one.sketch.device.type == "cpu" else shape[0]
     found = Bounds(*(torch.empty(shape, device=one.sketch.device) for _ in fields(Bounds)))
@@ -188,7 +196,7 @@ def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
         torch.maximum(most, found, out=most)
         total += found
     rounded = one.rounded * other.longest + one.longest * other.rounded
-    if rounded > 0:
+    if one.sketch.dtype == torch.bfloat16:
         most += rounded + BFLOAT16 * most.abs()
         least -= rounded + BFLOAT16 * least.abs()
     length = torch.outer(one.length, other.length)

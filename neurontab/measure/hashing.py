@@ -30,7 +30,7 @@ class Hashing:
             np.uint64(self.seed) << np.uint64(20)
         )
         mixed = _mixed(places.cpu().numpy().astype(np.uint64))
-        hashed = _mixed(mixed ^ _mixed(numbers)[:, None])
+        hashed = _mixed(mixed ^ _mixed(_mixed(numbers))[:, None])  # twice: place is not replicate
         bucket = (hashed >> np.uint64(32)) * np.uint64(self.buckets) >> np.uint64(32)
         sign = 1 - 2 * (hashed & np.uint64(1)).astype(np.float32)
         return torch.from_numpy(bucket.astype(np.int64)), torch.from_numpy(sign)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from figures import show
+from parts import PUBLISHED_BATCH
 from published import published_cost
 from small_gpt2 import BUCKETS, buckets_with_its_reach, small_gpt2_figures
 from tiles import tile_efficiency
@@ -184,7 +185,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     whole = time.perf_counter() - started
     once = (once + run_seconds(of)) / 2
     n = of.prepared.corpus.n_counted
-    cost = published_cost(of.prepared.models[:2], of.prepared.corpus, 4_096, (4, 12))
+    cost = published_cost(of.prepared.models[:2], of.prepared.corpus, PUBLISHED_BATCH, (2, 6))
     published = cost.of(n, 2 * of.prepared.plan.pairs)
     runs = sum(name in clock.seconds for name in ("sketches", "finals", "further rows"))
     figures = {

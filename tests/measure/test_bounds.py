@@ -133,6 +133,26 @@ def test_few_strong_positions_have_the_slack_of_any_tails_and_others_less() -> N
     assert 0.99 * cantelli < all_of_it <= cantelli * (1 + 1e-6)
 
 
+def test_next_to_nothing_within_tokens_is_bounded_for_sure() -> None:
+    """A neuron of four tokens and some noise, as little as token means in float32 err by."""
+    n = 4_096
+    for seed in range(10):
+        random = torch.Generator().manual_seed(seed)
+        token = torch.randint(0, 4, (n,), generator=random)
+        noise = torch.randn(n, generator=random)
+        values = torch.stack([torch.randn(4, generator=random)[token] + 1.5e-4 * noise, noise], 1)
+        exact = values.double()
+        counts = torch.bincount(token, minlength=4).double()[:, None]
+        means = torch.zeros(4, 2, dtype=torch.float64).index_add_(0, token, exact) / counts
+        variance = exact.var(dim=0, correction=0)
+        standard = (means - exact.mean(dim=0)) / variance.sqrt() * (counts / n).sqrt()
+        sums = torch.zeros(2, 64, 2)
+        layer = Sketched.of(sums, torch.ones(2), standard.T.float().contiguous(), variance, n)
+        found, corr = bounds(layer, layer, 5.0), torch.corrcoef(exact.T)[0, 1]
+        assert found.sure_below[0, 1] < corr < found.sure_above[0, 1]
+        assert found.below[0, 1] < corr < found.above[0, 1]
+
+
 def test_bounds_of_rounded_sketches_hold_what_exact_ones_do() -> None:
     for seed in range(10):
         exact, rounded = (

@@ -92,6 +92,9 @@ def test_buckets_and_signs_are_even_independent_and_of_the_seed() -> None:
     for one, two in ((first, other_sign), (first, second), (first[1:], first[:-1])):
         assert abs((one * two).mean().item()) < 5 / len(places) ** 0.5
     assert (buckets[0] == buckets[1]).float().mean().item() == pytest.approx(1 / 50, abs=3e-3)
+    first_places = Hashing(8, 10_000, 0).bucket_and_sign(torch.arange(8))[0]
+    off_diagonal = ~torch.eye(8, dtype=torch.bool)
+    assert (first_places == first_places.T)[off_diagonal].float().mean().item() < 0.1
     some, some_signs = Hashing(2, 50, 0).bucket_and_sign(places[777:999])
     assert torch.equal(some, buckets[:, 777:999])
     assert torch.equal(some_signs, signs[:, 777:999])
