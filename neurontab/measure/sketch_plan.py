@@ -13,9 +13,9 @@ TOKENS_A_BUCKET = 120  # of one replicate
 FEWEST, MOST = 640, 8_192  # buckets of a replicate that are worth it
 FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
 SKETCHED = 5_120  # tokens at least for any sketch
-LISTED = 256  # pairs that are listed for a neuron and other model, at most
+LISTED = (256, 512)  # pairs of a neuron and other model at most; more where a quarter has room
 CHOSEN = 24  # of them that are measured, about; a pair counts once
-CANDIDATE_BYTES = 2 * (16 * LISTED + 64)  # a neuron and other model: two lists
+PAIR_BYTES, LIST_BYTES = 16, 64  # of a list; a neuron and other model have two
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,13 @@ def sketch_plan(
 ) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
-    They take half of `room` bytes at most.
+    They take half of `room` bytes at most, lists a quarter unless they are the shortest.
     """
+    lists = {n: 2 * (PAIR_BYTES * n + LIST_BYTES) * neurons * models for n in LISTED}
+    listed = max((n for n, size in lists.items() if size <= room // 4), default=LISTED[0])
     fitting = room // 2 // (4 * REPLICATES * neurons)
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
-    lists = CANDIDATE_BYTES * neurons * models
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
     by_group = 8 * document_groups * CHOSEN * neurons * models
-    return SketchPlan(REPLICATES, buckets, LISTED, FAILURE, lists + sums + by_group, products)
+    size = lists[listed] + sums + by_group
+    return SketchPlan(REPLICATES, buckets, listed, FAILURE, size, products)

@@ -82,7 +82,7 @@ class Measured:
         """In all layers of all models."""
         return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
 
-    def with_buckets(self, buckets: int, listed: int = LISTED) -> "Measured":
+    def with_buckets(self, buckets: int, listed: int = LISTED[-1]) -> "Measured":
         """The same with sketches of so many buckets, and lists of so many pairs."""
         plan = self.prepared.plan
         assert plan.sketch is not None

@@ -58,7 +58,7 @@ def tile_efficiency(
         for place in family.all_places()
     }
     ranks = Ranks(10, 5, two_sided=False)
-    candidates = Candidates(family, ranks, LISTED, replicates * buckets, device)
+    candidates = Candidates(family, ranks, LISTED[-1], replicates * buckets, device)
     similarity = Similarity(family, device)
     baselines = Baselines(family, Draws(draws, "haar", 0), device)
     matrices = [torch.linalg.qr(drawn(d_mlp, d_mlp))[0] for _ in range(draws)]

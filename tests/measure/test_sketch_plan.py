@@ -1,6 +1,6 @@
 """How large sketches are."""
 
-from neurontab.measure.sketch_plan import FEWEST, MOST, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import FEWEST, LISTED, MOST, SketchPlan, sketch_plan
 
 ROOM = 16 * 2**30
 NEURONS = 10_240
@@ -23,6 +23,15 @@ def test_sketches_take_half_of_the_room_at_most() -> None:
     for room in (2**30, 2**31, ROOM):
         found = planned(room=room)
         assert 4 * found.replicates * found.buckets * NEURONS <= room / 2
+
+
+def test_lists_are_longer_where_a_quarter_of_the_room_holds_them() -> None:
+    for room in (2**26, 2**30, 2**31, 2**32, ROOM):
+        found = planned(room=room)
+        longest = max(LISTED)
+        fits = 2 * 16 * longest * NEURONS * 5 < room / 4
+        assert found.listed == (longest if fits else min(LISTED))
+    assert {planned(room=2**30).listed, planned(room=ROOM).listed} == set(LISTED)
 
 
 def test_where_no_useful_sketch_fits_it_is_not_worth_it() -> None:
