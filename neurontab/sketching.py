@@ -155,8 +155,7 @@ def _estimate(
     """
     layers = {
         place: Sketched.of(
-            sketch.sums,
-            sketch.fourth,
+            sketch,
             family.means(place),
             family.facts(place).variance,
             family.n,

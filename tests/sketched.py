@@ -53,13 +53,7 @@ def sketches(family: Family, activations: Activations, hashing: Hashing) -> dict
         for place, values in activations.items():
             found[place].add(values, rows, torch.zeros_like(rows), *hashed)
     return {
-        place: Sketched.of(
-            sketch.sums,
-            sketch.fourth,
-            family.means(place),
-            family.facts(place).variance,
-            family.n,
-        )
+        place: Sketched.of(sketch, family.means(place), family.facts(place).variance, family.n)
         for place, sketch in found.items()
     }
 

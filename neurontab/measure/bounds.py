@@ -50,6 +50,7 @@ from torch import Tensor
 
 from neurontab.measure.pairs import inverse_root
 from neurontab.measure.precision import DTYPES, Precision, quick_product
+from neurontab.measure.sketch import Sketch
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
 AT_ONCE = 2**20  # correlations whose bounds stay in a processor's cache
@@ -108,20 +109,16 @@ class Sketched:
     @classmethod
     def of(
         cls,
-        sums: Float[Tensor, "replicate bucket neuron"],
-        fourth: Float[Tensor, " neuron"],
+        summed: Sketch,
         token_means: Float[Tensor, "neuron token"],
         variance: Float[Tensor, " neuron"],
         n: int,
         products: Precision = "float32",
     ) -> "Sketched":
-        """Scales the sums over n positions in place, and rounds them to what is multiplied.
-
-        `fourth` is the sum of fourth powers of what is within tokens.
-        """
+        """Scales the sums over n positions in place, and rounds them to what is multiplied."""
         within = 1 - token_means.double().square().sum(dim=1)
         length = torch.where(within > LITTLE, n * variance * within, 0.0)
-        scaled = sums.mul_(inverse_root(length).float())
+        scaled = summed.sums.mul_(inverse_root(length).float())
         sketch = scaled.to(DTYPES[products])
         parts = zip(sketch, scaled, strict=True)
         lengths = torch.stack(
@@ -135,7 +132,7 @@ class Sketched:
             token_means,
             within.clamp_min(0) + UNKNOWN,
             lengths[:, 0].norm(dim=0),
-            (fourth * inverse_root(length) ** 4).float(),
+            (summed.fourth * inverse_root(length) ** 4).float(),
             longest=lengths[:, :2].max().item(),
             rounded=lengths[:, 2].max().item(),
         )
@@ -214,7 +211,8 @@ def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
 
 
 def _known(layer: Sketched) -> Bool[Tensor, " neuron"]:
-    return layer.within > LITTLE
+    """Which neurons have a sketch."""
+    return layer.length > 0
 
 
 def _root(

@@ -15,6 +15,7 @@ from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.matching import Ranks
 from neurontab.measure.precision import quick_product, quickest
 from neurontab.measure.similarity import Similarity
+from neurontab.measure.sketch import Sketch
 from neurontab.measure.sketch_plan import LISTED, REPLICATES
 from neurontab.measure.token_share import TokenMeans
 
@@ -46,17 +47,11 @@ def tile_efficiency(
         n,
         two_sided=False,
     )
-    layers = {
-        place: Sketched.of(
-            drawn(replicates, buckets, d_mlp) * size,
-            3 * n * ones,
-            family.means(place),
-            ones,
-            n,
-            numbers,
-        )
-        for place in family.all_places()
-    }
+    layers = {}
+    for place in family.all_places():
+        sketch = Sketch(replicates, buckets, torch.zeros(1, d_mlp, device=device))
+        sketch.sums, sketch.fourth = drawn(replicates, buckets, d_mlp) * size, 3 * n * ones
+        layers[place] = Sketched.of(sketch, family.means(place), ones, n, numbers)
     ranks = Ranks(10, 5, two_sided=False)
     candidates = Candidates(family, ranks, LISTED[-1], replicates * buckets, device)
     similarity = Similarity(family, device)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurontab.measure.bounds import Bounds, Sketched, bounds, slack
+from neurontab.measure.bounds import LITTLE, UNKNOWN, Bounds, Sketched, bounds, slack
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.precision import Precision
 from neurontab.measure.sketch import Sketch
@@ -44,8 +44,7 @@ def sketched(
     variance = exact.var(dim=0, correction=0)
     deviation = (means - exact.mean(dim=0)) / variance.sqrt()
     return Sketched.of(
-        sketch.sums,
-        sketch.fourth,
+        sketch,
         (deviation * (COUNTS / N).sqrt()[:, None]).T.float(),
         variance,
         N,
@@ -146,11 +145,23 @@ def test_next_to_nothing_within_tokens_is_bounded_for_sure() -> None:
         means = torch.zeros(4, 2, dtype=torch.float64).index_add_(0, token, exact) / counts
         variance = exact.var(dim=0, correction=0)
         standard = (means - exact.mean(dim=0)) / variance.sqrt() * (counts / n).sqrt()
-        sums = torch.zeros(2, 64, 2)
-        layer = Sketched.of(sums, torch.ones(2), standard.T.float().contiguous(), variance, n)
+        sketch = Sketch(2, 64, torch.zeros(4, 2))
+        layer = Sketched.of(sketch, standard.T.float().contiguous(), variance, n)
         found, corr = bounds(layer, layer, 5.0), torch.corrcoef(exact.T)[0, 1]
         assert found.sure_below[0, 1] < corr < found.sure_above[0, 1]
         assert found.below[0, 1] < corr < found.above[0, 1]
+
+
+@pytest.mark.parametrize("within", [LITTLE - UNKNOWN / 2, LITTLE, LITTLE + UNKNOWN])
+def test_a_neuron_without_a_sketch_is_bounded_by_its_size(within: float) -> None:
+    """On either side of what is sketched: nothing in a sketch says nothing of a correlation."""
+    means = torch.tensor([[1 - within], [0.5]], dtype=torch.float64).sqrt().float()
+    sketch = Sketch(2, 64, torch.zeros(1, 2))
+    layer = Sketched.of(sketch, means, torch.ones(2, dtype=torch.float64), N)
+    found = bounds(layer, layer, 0.0)
+    reaches = (found.between + found.size)[0, 1]
+    assert found.above[0, 1] >= reaches
+    assert found.below[0, 1] <= found.between[0, 1] - found.size[0, 1]
 
 
 def test_bounds_of_rounded_sketches_hold_what_exact_ones_do() -> None:
