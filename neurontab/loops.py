@@ -431,7 +431,7 @@ def shortlist(
     sure: npt.NDArray[np.float32],
     may_row: npt.NDArray[np.bool_],
     may_column: npt.NDArray[np.bool_],
-    own: bool,
+    own: npt.NDArray[np.int64],
     first_column: int,
     shortfall: float,
     highest: npt.NDArray[np.float32],
@@ -444,9 +444,9 @@ def shortlist(
 ) -> None:
     """Lists the columns of every row whose bounds reach its last estimate less the shortfall.
 
-    Arrays are [row, column] and [row, kept]; the highest estimates are in falling order. What no
-    longer reaches is dropped, and where there is no room the lowest bounds; `others` are the
-    highest of all that is not listed.
+    Arrays are [row, column] and [row, kept]; `own` is the column that is the row itself, or -1; the
+    highest estimates are in falling order. What no longer reaches is dropped, and where there is no
+    room the lowest bounds; `others` are the highest of all that is not listed.
     """
     columns, ranks, room = estimate.shape[1], highest.shape[1], kept_bound.shape[1]
     nothing = np.float32(-np.inf)
@@ -454,7 +454,7 @@ def shortlist(
         if not may_row[row]:
             continue
         here, above, surely, top = estimate[row], bound[row], sure[row], highest[row]
-        me = row if own else -1
+        me = own[row]
         found = np.empty(columns, np.int64)
         least, count = top[ranks - 1], 0
         for column in range(columns):

@@ -1,7 +1,8 @@
 """Matching by sketches: estimates of all pairs, exact values of those that may be best.
 
-Two passes over the tokens: sketches of every layer, then the chosen pairs. Rows that these do not
-settle are measured with all neurons, in further passes.
+Two passes over the tokens: sketches of every layer, then the chosen pairs. Of rows with more of
+them than a list holds, all pairs are read again, into longer lists. Rows that these do not settle
+are measured with all neurons, in further passes.
 """
 
 import math
@@ -31,7 +32,10 @@ from neurontab.passes import Kept, Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 
-SKETCHES, ESTIMATES, FINALS, FURTHER = "sketches", "estimates", "finals", "further rows"
+SKETCHES, ESTIMATES, LONGER_LISTS = "sketches", "estimates", "longer lists"
+FINALS, FURTHER = "finals", "further rows"
+
+Layers = Mapping[Place, Sketched]
 
 
 def match_sketched(
@@ -51,10 +55,10 @@ def match_sketched(
     Returns what the passes for exact values have summed, and how many rows the chosen pairs did
     not settle. Raises StoppedError when told to stop.
     """
-    candidates = _candidates(
+    candidates, longer = _candidates(
         prepared, family, survey, matching.ranks, readers, plan, passes=passes, progress=progress
     )
-    settling = Settling(family, candidates, matching, len(documents))
+    settling = Settling(family, candidates, longer, matching, len(documents), plan.chosen)
     done = []
     for number, finals in enumerate(settling.passes(prepared.plan.room)):
         name, shown = f"{FINALS}-{number}-{finals.digest()}", FURTHER if number else FINALS
@@ -75,26 +79,35 @@ def _candidates(
     *,
     passes: Passes,
     progress: Progress,
-) -> Candidates:
-    """What may be among the best; the sketches are forgotten when that is known."""
+) -> tuple[Candidates, Candidates]:
+    """What may be among the best, and longer lists of it where they are needed.
+
+    The sketches are forgotten when that is known.
+    """
     statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
     nats = math.log(statements / plan.failure)
     rows = plan.replicates * plan.buckets
     candidates = Candidates(family, ranks, plan.listed, rows, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
-    estimates = f"{ESTIMATES}-{plan.buckets}"
-    if not passes.take_up(estimates, kept):
-        sketches = _nothing_yet(prepared, family, survey, plan)
-        name = f"{SKETCHES}-{plan.buckets}"
-        _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
+    estimates, again = (f"{stage}-{plan.buckets}" for stage in (ESTIMATES, LONGER_LISTS))
+    known = passes.take_up(estimates, kept)
+    if known and passes.take_up(again, {"longer": (longer := candidates.longer())}):
+        return candidates, longer
+    sketches = _nothing_yet(prepared, family, survey, plan)
+    name = f"{SKETCHES}-{plan.buckets}"
+    _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
+    layers = _scaled(family, sketches, plan) if passes.processes.first else {}
+    if not known:
         if passes.processes.first:
-            _estimate(
-                prepared, family, sketches, candidates, readers, plan, nats, progress=progress
-            )
+            _estimate(prepared, family, layers, candidates, readers, nats, progress=progress)
         passes.keep(estimates, kept)
-        passes.forget(name)
-    return candidates
+    longer = candidates.longer()
+    if passes.processes.first:
+        _list_longer(family, layers, longer, nats, progress=progress)
+    passes.keep(again, {"longer": longer})
+    passes.forget(name)
+    return candidates, longer
 
 
 def _nothing_yet(
@@ -138,22 +151,12 @@ def _sketch(
     passes.over(prepared.corpus, name, parts, steps, shown=SKETCHES, progress=progress)
 
 
-def _estimate(
-    prepared: Prepared,
-    family: Family,
-    sketches: dict[Place, Sketch],
-    candidates: Candidates,
-    readers: Sequence[Reader],
-    plan: SketchPlan,
-    nats: float,
-    *,
-    progress: Progress,
-) -> None:
-    """Bounds and estimates of all tiles, so many at a time as there is memory for.
+def _scaled(family: Family, sketches: dict[Place, Sketch], plan: SketchPlan) -> Layers:
+    """What bounds are made from.
 
     The sketches are used up: there is no room for them beside what they are rounded to.
     """
-    layers = {
+    return {
         place: Sketched.of(
             sketch,
             family.means(place),
@@ -163,6 +166,19 @@ def _estimate(
         )
         for place, sketch in ((place, sketches.pop(place)) for place in list(sketches))
     }
+
+
+def _estimate(
+    prepared: Prepared,
+    family: Family,
+    layers: Layers,
+    candidates: Candidates,
+    readers: Sequence[Reader],
+    nats: float,
+    *,
+    progress: Progress,
+) -> None:
+    """Bounds and estimates of all tiles, so many at a time as there is memory for."""
     pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
     widths = {place: len(family.facts(place).eligible) for place in layers}
     with progress.stage(ESTIMATES, 2 * len(pairs), "tiles") as stage:
@@ -176,3 +192,16 @@ def _estimate(
             for reader in readers:
                 reader.read(Estimated(family, correlations))
                 stage.advance(len(group) / len(readers))
+
+
+def _list_longer(
+    family: Family, layers: Layers, longer: Candidates, nats: float, *, progress: Progress
+) -> None:
+    """Bounds of the rows whose lists are to be longer, with all neurons of the other model."""
+    parts = longer.layers()
+    with progress.stage(LONGER_LISTS, len(parts), "layers") as stage:
+        for place, side in parts:
+            rows = layers[place].rows(longer.within(place, side))
+            for other in family.places(side[1]):
+                longer.read_rows(place, side, other, bounds(rows, layers[other], nats))
+            stage.advance(1)

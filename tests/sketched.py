@@ -12,6 +12,7 @@ from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.settling import Settling
 from neurontab.measure.sketch import Sketch
+from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.tile import Place, place_pairs
 from neurontab.measure.turned import Layout, Turned
 
@@ -36,8 +37,13 @@ def settled(
     candidates = Candidates(family, ranks, listed, rows, CPU)
     for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
         candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
+    longer = candidates.longer()
+    for place, side in longer.layers():
+        few = layers[place].rows(longer.within(place, side))
+        for other in family.places(side[1]):
+            longer.read_rows(place, side, other, bounds(few, layers[other], nats))
     matching = Matching(family, ranks, CPU)
-    for finals in Settling(family, candidates, matching, 2).passes(room):
+    for finals in Settling(family, candidates, longer, matching, 2, CHOSEN).passes(room):
         add_all(finals, family, activations)
     return matching
 

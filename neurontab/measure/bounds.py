@@ -45,7 +45,7 @@ import math
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.pairs import inverse_root
@@ -137,7 +137,7 @@ class Sketched:
             rounded=lengths[:, 2].max().item(),
         )
 
-    def rows(self, here: slice) -> "Sketched":
+    def rows(self, here: slice | Int[Tensor, " _"]) -> "Sketched":
         """Some of the neurons."""
         return Sketched(
             self.sketch[:, :, here],

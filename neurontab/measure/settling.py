@@ -1,6 +1,6 @@
 """Which exact correlations settle the best matches, and whether they do."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
@@ -9,11 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.best import NONE
-from neurontab.measure.candidates import Candidates
+from neurontab.measure.candidates import Candidates, Chosen, Side
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals, dense_corr, listed_corr
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
-from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.sums import SUM_BYTES
 
 Models = tuple[str, str]
@@ -31,17 +30,26 @@ class Settling:
     """
 
     def __init__(
-        self, family: Family, candidates: Candidates, matching: Matching, groups: int
+        self,
+        family: Family,
+        candidates: Candidates,
+        longer: Candidates,
+        matching: Matching,
+        groups: int,
+        pairs: int,
     ) -> None:
-        """Sums of listed pairs are kept for so many groups of documents."""
+        """Longer lists stand for those of the same neurons, unless that is too much in all.
+
+        Sums of listed pairs are kept for so many groups of documents; there is room for those of so
+        many `pairs` of a neuron and other model, on average.
+        """
         self._family, self._matching = family, matching
         self._groups = groups
-        self._chosen = {side: candidates.chosen(*side) for side in candidates.sides()}
-        self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # measured with all units, or to be
-        for (model, other, _), each in self._chosen.items():
-            none = torch.zeros_like(each.dense)
-            self._whole[model, other] = self._whole.get((model, other), none) | each.dense
-        self._open = {models: rows.clone() for models, rows in self._whole.items()}  # still to be
+        self._planned = pairs * len(family.layers) * sum(map(self._width, family.layers))
+        short = [(side, candidates.chosen(side)) for side in candidates.units]
+        self._choose([*_without(short, longer), *((s, longer.chosen(s)) for s in longer.units)])
+        if self._too_many(self._pairs(self._lists(whole=False))):
+            self._choose(short)
         self.n_further = 0  # rows that the chosen pairs did not settle
 
     def passes(self, room: int) -> Iterator[Finals]:
@@ -65,26 +73,39 @@ class Settling:
         is best among pairs more is asked than its correlation, which takes a pass of its own
         otherwise; but whole rows are left out altogether where even what is chosen of them is more.
         """
-        planned = CHOSEN * len(self._family.layers) * sum(map(self._width, self._family.layers))
         whole = {models: rows.nonzero()[:, 0] for models, rows in self._open.items() if rows.any()}
         more = sum(len(rows) * self._width(other) for (_, other), rows in whole.items())
         pairs = self._pairs(self._lists(whole=True))
-        n = sum(len(units) for units, _ in pairs.values())
-        if n > planned:
+        if self._too_many(pairs):
             return self._pairs(self._lists(whole=False)), {}
-        if n + more > planned:
+        if self._too_many(pairs, more):
             return pairs, {}
         for rows in self._open.values():
             rows[:] = False
         every = ((*models, rows, self._others(*models, rows)) for models, rows in whole.items())
         return self._pairs(chain(self._lists(whole=True), every)), whole
 
+    def _choose(self, chosen: Sequence[tuple[Side, Chosen]]) -> None:
+        """Takes what is chosen, and which rows are to be whole."""
+        self._chosen = chosen
+        self._whole: dict[Models, Bool[Tensor, " row"]] = {}  # measured with all units, or to be
+        for (model, other, _), each in chosen:
+            none = torch.zeros(self._width(model), dtype=torch.bool)
+            self._whole.setdefault((model, other), none)[each.units[each.dense]] = True
+        self._open = {models: rows.clone() for models, rows in self._whole.items()}  # still to be
+
+    def _too_many(self, pairs: Mapping[Models, Pairs], more: int = 0) -> bool:
+        """Whether there are more than planned for."""
+        return sum(len(units) for units, _ in pairs.values()) + more > self._planned
+
     def _lists(self, *, whole: bool) -> Iterator[Listed]:
         """What is chosen, without that of whole rows unless it is wanted."""
-        for (model, other, _), each in self._chosen.items():
-            kept = torch.ones_like(each.dense) if whole else ~self._whole[model, other]
-            rows = kept.nonzero()[:, 0]
-            yield model, other, rows, each.index[rows]
+        for (model, other, _), each in self._chosen:
+            found = each if whole else self._not_whole(model, other, each)
+            yield model, other, found.units, found.index
+
+    def _not_whole(self, model: str, other: str, chosen: Chosen) -> Chosen:
+        return chosen.where(~self._whole[model, other][chosen.units])
 
     def _others(self, model: str, other: str, rows: Units) -> Int[Tensor, "row other"]:
         """For some rows of a model, all units of another that may match them; -1 for the rest."""
@@ -134,7 +155,7 @@ class Settling:
         for (model, other), rows in whole.items():
             index = self._others(model, other, rows)
             corr = measured(model, other, rows, index)
-            for side in (key[2] for key in self._chosen if key[:2] == (model, other)):
+            for side in {key[2] for key, _ in self._chosen if key[:2] == (model, other)}:
                 self._matching.settle(model, other, side, rows, index, corr)
             self._matching.certify(model, other, rows, EXACT)
 
@@ -151,20 +172,20 @@ class Settling:
 
     def _take_pairs(self, finals: Finals) -> None:
         """The best of the chosen pairs; rows in which they do not settle it are left open."""
-        for (model, other, side), each in self._chosen.items():
-            rows = (~self._whole[model, other]).nonzero()[:, 0]
-            index = each.index[rows]
-            corr = self._measured(finals, model, other, rows, index)
-            least = self._matching.settle(model, other, side, rows, index, corr)
-            failed = each.rest[rows] > least
+        for (model, other, side), every in self._chosen:
+            each = self._not_whole(model, other, every)
+            rows = each.units
+            corr = self._measured(finals, model, other, rows, each.index)
+            least = self._matching.settle(model, other, side, rows, each.index, corr)
+            failed = each.rest > least
             self._whole[model, other][rows[failed]] = True
             self._open[model, other][rows[failed]] = True
             self.n_further += int(failed.sum())
             if side == HIGHEST:
-                sure, every = each.rest_sure[rows] < least, each.rest[rows] == NONE
+                sure, all_listed = each.rest_sure < least, each.rest == NONE
                 self._matching.certify(model, other, rows[~sure], PROBABLE)
                 self._matching.certify(model, other, rows[sure], BOUND)
-                self._matching.certify(model, other, rows[every], EXACT)
+                self._matching.certify(model, other, rows[all_listed], EXACT)
 
     def _measured(
         self,
@@ -184,3 +205,11 @@ class Settling:
             place = torch.searchsorted(keys, key)
             corr[row, rank] = listed_corr(self._family, models, sums)[place]
         return corr
+
+
+def _without(
+    chosen: Iterable[tuple[Side, Chosen]], longer: Candidates
+) -> Iterator[tuple[Side, Chosen]]:
+    """What is chosen of neurons that have no longer list."""
+    for side, each in chosen:
+        yield side, each.where(~torch.isin(each.units, longer.units[side]))

@@ -17,7 +17,7 @@ from neurontab.measure.best import NONE
 
 @dataclass(frozen=True)
 class Part:
-    """What is known of the pairs of some rows with some columns, which count from `first`s.
+    """What is known of the pairs of some rows, at places from `first_row`, with some columns.
 
     `bound` and `sure` are upper bounds of what is estimated; the latter hold whatever the signs of
     sketches.
@@ -28,20 +28,23 @@ class Part:
     sure: Float[Tensor, "row column"]
     may_row: Bool[Tensor, " row"]
     may_column: Bool[Tensor, " column"]
-    own: bool  # rows are the columns, which may not be ranked with themselves
+    own: Int[Tensor, " row"]  # the column that is the row itself, and is not ranked; or -1
     first_row: int
     first_column: int
 
     @property
     def T(self) -> "Part":  # noqa: N802 - as of a matrix
         """Seen from the other side."""
+        own = torch.full_like(self.may_column, -1, dtype=torch.int64)
+        rows = (self.own >= 0).nonzero()[:, 0]
+        own[self.own[rows]] = rows
         return Part(
             self.estimate.T,
             self.bound.T,
             self.sure.T,
             self.may_column,
             self.may_row,
-            self.own,
+            own,
             self.first_column,
             self.first_row,
         )
@@ -118,7 +121,7 @@ class Shortlist:
             part.sure.contiguous().numpy(),
             part.may_row.numpy(),
             part.may_column.numpy(),
-            part.own,
+            part.own.numpy(),
             part.first_column,
             self._shortfall,
             self.estimate[here].numpy(),
@@ -133,15 +136,14 @@ class Shortlist:
     def add_tensors(self, part: Part, here: slice) -> None:
         """The same on any device, for the rows that are `here`."""
         may = torch.outer(part.may_row, part.may_column)
-        if part.own:
-            may.fill_diagonal_(False)
+        columns = torch.arange(may.shape[1], device=may.device)
+        may &= columns != part.own[:, None]
         ranked = torch.where(may, part.estimate, NONE)
         highest = torch.cat([self.estimate[here], ranked], dim=1)
         self.estimate[here] = highest.topk(self.estimate.shape[1], dim=1).values
-        columns = part.first_column + torch.arange(may.shape[1], device=may.device)
         bound = torch.cat([self.bound[here], torch.where(may, part.bound, NONE)], 1)
         sure = torch.cat([self.sure[here], torch.where(may, part.sure, NONE)], 1)
-        index = torch.cat([self.index[here], columns.expand(may.shape)], 1)
+        index = torch.cat([self.index[here], (part.first_column + columns).expand(may.shape)], 1)
         reaches = torch.where(bound >= self.reached[here][:, None], bound, NONE)
         value, place = reaches.topk(self.bound.shape[1], dim=1)
         kept = value > NONE

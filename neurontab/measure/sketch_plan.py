@@ -7,14 +7,16 @@ from neurontab.measure.precision import Precision
 
 Mode = Literal["auto", "sketch", "exact"]
 
-REPLICATES = 8
+REPLICATES = 6
 FAILURE = 0.01  # probability that anything at all is wrong in the best matches of a family
-TOKENS_A_BUCKET = 120  # of one replicate
-FEWEST, MOST = 640, 8_192  # buckets of a replicate that are worth it
+TOKENS_A_BUCKET = 90  # of one replicate
+FEWEST, MOST = 850, 10_880  # buckets of a replicate that are worth it
 FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
 SKETCHED = 5_120  # tokens at least for any sketch
-LISTED = (256, 512)  # pairs of a neuron and other model at most; more where a quarter has room
-CHOSEN = 24  # of them that are measured, about; a pair counts once
+LISTED = (256, 512)  # pairs of a neuron and other model at most; more where they fit
+CHOSEN = 24  # of them that are measured, about, and at least have room; a pair counts once
+LONGER = 8  # times as long lists where these overflow, of one in OVERFLOWN neurons at most
+OVERFLOWN = 32
 PAIR_BYTES, LIST_BYTES = 16, 64  # of a list; a neuron and other model have two
 
 
@@ -25,8 +27,9 @@ class SketchPlan:
     replicates: int
     buckets: int
     listed: int
+    chosen: int  # pairs of a neuron and other model, on average, whose sums have room
     failure: float
-    size: int  # bytes of sketches, means and lists
+    size: int  # bytes of sketches, means, lists and sums
     products: Precision  # in which sketches are multiplied
 
     @property
@@ -47,13 +50,16 @@ def sketch_plan(
 ) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
-    They take half of `room` bytes at most, lists a quarter unless they are the shortest.
+    They take half of `room` bytes at most, lists three tenths unless they are the shortest. Sums of
+    chosen pairs take the place of sketches.
     """
-    lists = {n: 2 * (PAIR_BYTES * n + LIST_BYTES) * neurons * models for n in LISTED}
-    listed = max((n for n, size in lists.items() if size <= room // 4), default=LISTED[0])
+    once = 2 * neurons * models
+    lists = {n: once * (PAIR_BYTES * (n + n * LONGER // OVERFLOWN) + LIST_BYTES) for n in LISTED}
+    listed = max((n for n, size in lists.items() if size <= 3 * room // 10), default=LISTED[0])
     fitting = room // 2 // (4 * REPLICATES * neurons)
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
-    by_group = 8 * document_groups * CHOSEN * neurons * models
-    size = lists[listed] + sums + by_group
-    return SketchPlan(REPLICATES, buckets, listed, FAILURE, size, products)
+    by_group = 8 * document_groups * neurons * models
+    chosen = max(sums // by_group, CHOSEN)
+    size = lists[listed] + max(sums, chosen * by_group)
+    return SketchPlan(REPLICATES, buckets, listed, chosen, FAILURE, size, products)

@@ -20,7 +20,7 @@ import torch
 from figures import show
 from parts import PUBLISHED_BATCH
 from published import published_cost
-from small_gpt2 import BUCKETS, buckets_with_its_reach, small_gpt2_figures
+from small_gpt2 import BUCKETS, CHOSEN, buckets_with_its_reach, small_gpt2_figures
 from tiles import tile_efficiency
 from torch import Tensor
 
@@ -48,7 +48,6 @@ from neurontab.sketching import match_sketched
 TOKENS = 1_000_000
 SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
-LONGER = 2_048  # pairs of a list in which all has room
 SEEDS = 20
 CPU = torch.device("cpu")
 sys.path.append(str(Path(__file__).parent.parent))
@@ -82,11 +81,16 @@ class Measured:
         """In all layers of all models."""
         return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
 
-    def with_buckets(self, buckets: int, listed: int = LISTED[-1]) -> "Measured":
-        """The same with sketches of so many buckets, and lists of so many pairs."""
+    def with_buckets(self, buckets: int, chosen: int | None = None) -> "Measured":
+        """With sketches of so many buckets, the longest lists, and room for so many pairs."""
         plan = self.prepared.plan
         assert plan.sketch is not None
-        sized = replace(plan, sketch=replace(plan.sketch, buckets=buckets, listed=listed))
+        sized = replace(
+            plan,
+            sketch=replace(
+                plan.sketch, buckets=buckets, listed=LISTED[-1], chosen=chosen or plan.sketch.chosen
+            ),
+        )
         return replace(self, prepared=replace(self.prepared, plan=sized))
 
     def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
@@ -194,12 +198,12 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     }
     plan = of.prepared.plan.sketch
     assert plan is not None
-    estimating = clock.seconds["sketches"] + clock.seconds["estimates"]
+    estimates = clock.seconds["estimates"] + clock.seconds["longer lists"]
     shares = {
         "model_runs": runs * once,
         "sketch": clock.seconds["sketches"] - once,
-        "tiles": clock.seconds["estimates"],
-        "finals": whole - estimating - (runs - 1) * once,
+        "tiles": estimates,
+        "finals": whole - clock.seconds["sketches"] - estimates - (runs - 1) * once,
     }
     return figures, {
         "tokens": n,
@@ -288,16 +292,13 @@ def gpt2_small(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds."""
     of = measured(FEWER)
-    buckets = buckets_with_its_reach(of.neurons)
-    listed, longer = (
-        listed_figures(sized, sized.matched_from(folder, Clock(), sketched=True)[1])
-        for sized in (of.with_buckets(buckets), of.with_buckets(buckets, LONGER))
-    )
-    figures, details = small_gpt2_figures(
-        tile_seconds, listed["listed_pairs_a_neuron"], listed["whole_rows_share"], device
-    )
-    found = {"with_bounds_as_of_gpt2_small": listed, f"with_lists_of_{LONGER}": longer}
-    return figures, {**found, **details}
+    of, clock = of.with_buckets(buckets_with_its_reach(of.neurons), CHOSEN), Clock()
+    found = listed_figures(of, of.matched_from(folder, clock, sketched=True)[1])
+    again = clock.seconds["longer lists"] / clock.seconds["estimates"]
+    listed, whole = found["listed_pairs_a_neuron"], found["whole_rows_share"]
+    figures, details = small_gpt2_figures(tile_seconds, again, listed, whole, device)
+    found["longer_lists_over_tiles"] = round(again, 3)
+    return figures, {"with_bounds_as_of_gpt2_small": found, **details}
 
 
 def tiles(device: torch.device) -> tuple[dict[str, float], float]:

@@ -1,6 +1,8 @@
 """Best matches from bounds and some exact values: the exact ones, or a certificate is wrong."""
 
 import math
+from dataclasses import fields
+from itertools import product
 
 import pytest
 import torch
@@ -12,8 +14,17 @@ from neurontab.measure.bounds import Bounds
 from neurontab.measure.candidates import Candidates
 from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
-from neurontab.measure.matching import EXACT, HIGHEST, LOWEST, PROBABLE, Matching, Ranks
+from neurontab.measure.matching import (
+    CERTIFICATES,
+    EXACT,
+    HIGHEST,
+    LOWEST,
+    PROBABLE,
+    Matching,
+    Ranks,
+)
 from neurontab.measure.settling import Settling
+from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.tile import Place
 
 ACTIVATIONS = drawn_activations()
@@ -107,38 +118,87 @@ def test_rows_that_fail_are_measured_whole() -> None:
         )
         candidates.read((place, other), found)
     matching = Matching(family, ranks, CPU)
-    settling = Settling(family, candidates, matching, 2)
+    settling = Settling(family, candidates, candidates.longer(), matching, 2, CHOSEN)
     for finals in settling.passes(ROOM):
         add_all(finals, family, ACTIVATIONS)
     assert settling.n_further > 0
     assert n_wrong(matched(TILES, k=1, n_twins=1), matching) == 0
 
 
-def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many(
+def settling_with_two_wide_rows(listed: int, chosen: int) -> tuple[Settling, Matching]:
+    """Everything is open of the first two neurons of all, little of the others."""
+    family, ranks = TILES.family, Ranks(3, 2, two_sided=False)
+    candidates = Candidates(family, ranks, listed, 10**6, CPU)
+
+    def found(place: Place, other: Place) -> Bounds:
+        corr = TILES.tile(place, other).corr.float()
+        size = torch.full_like(corr, 0.01)
+        for layer, rows in ((place, size), (other, size.T)):
+            if layer == Place("a", 0):
+                rows[:2] = 100
+        return Bounds(corr, corr - size, corr + size, between=corr, size=size)
+
+    for pair in TILES.pairs:
+        candidates.read(pair, found(*pair))
+    longer = candidates.longer()
+    for place, side in longer.layers():
+        units = longer.within(place, side)
+        for other in family.places(side[1]):
+            every = found(place, other)
+            some = Bounds(*(getattr(every, each.name)[units] for each in fields(Bounds)))
+            longer.read_rows(place, side, other, some)
+    matching = Matching(family, ranks, CPU)
+    return Settling(family, candidates, longer, matching, 2, chosen), matching
+
+
+def test_rows_whose_lists_overflow_are_listed_again_where_they_are_few(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    exact = matched(TILES, k=3, n_twins=2)
+
+    def passes(chosen: int) -> list[dict[tuple[str, str], list[int]]]:
+        """The whole rows of each pass, with lists of six pairs."""
+        settling, matching = settling_with_two_wide_rows(6, chosen)
+        rows = []
+        for finals in settling.passes(ROOM):
+            add_all(finals, TILES.family, ACTIVATIONS)
+            rows.append({models: units.tolist() for models, units in finals.rows.items()})
+        assert n_wrong(exact, matching) == 0
+        assert settling.n_further == 0
+        assert (matching.state["a/b/certificate"][:2] == CERTIFICATES.index(EXACT)).all()
+        return rows
+
+    whole = {("a", "a"): [0, 1], ("a", "b"): [0, 1]}
+    assert passes(3) == [whole]  # room for 180 pairs of 435
+    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", 15)  # six of ninety
+    assert passes(3) == [{}]
+    monkeypatch.setattr("neurontab.measure.candidates.LONGER", 2)
+    assert passes(3) == [{("a", "b"): [0, 1]}]  # with a, 11 fit in 12; with b, 18 do not
+    monkeypatch.setattr("neurontab.measure.candidates.LONGER", 8)
+    assert passes(2) == [whole]  # too few for the longer lists
+
+
+def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many() -> None:
     """With bounds that leave everything open, all rows are measured whole."""
     family, ranks = TILES.family, Ranks(3, 2, two_sided=False)
 
-    def first_pass() -> Finals:
+    def first_pass(chosen: int) -> Finals:
         candidates = Candidates(family, ranks, 4, 1, CPU)
         for place, other in TILES.pairs:
             corr = TILES.tile(place, other).corr.float()
             found = Bounds(corr, corr - 100, corr + 100, between=corr, size=100 + 0 * corr)
             candidates.read((place, other), found)
-        settling = Settling(family, candidates, Matching(family, ranks, CPU), 2)
+        matching = Matching(family, ranks, CPU)
+        settling = Settling(family, candidates, candidates.longer(), matching, 2, chosen)
         return next(settling.passes(ROOM))
 
-    assert not first_pass().rows
-    every = sum(len(sums.other_unit) for sums in first_pass().listed.values())
+    assert not first_pass(CHOSEN).rows
+    every = sum(len(sums.other_unit) for sums in first_pass(CHOSEN).listed.values())
     n = {model: sum(widths) for model, widths in WIDTHS.items()}
     assert every == n["a"] * n["b"] + sum(each * (each - 1) // 2 for each in n.values())
-    per_row = 2 * sum(n.values())  # of what is planned for
-    monkeypatch.setattr("neurontab.measure.settling.CHOSEN", every // per_row + 1)
-    rows = {key: torch.arange(sum(WIDTHS[key[0]])).tolist() for key in first_pass().rows}
-    assert {key: found.tolist() for key, found in first_pass().rows.items()} == rows
-    assert rows.keys() == {(one, other) for one in WIDTHS for other in WIDTHS}
-    assert first_pass().listed
-    monkeypatch.setattr("neurontab.measure.settling.CHOSEN", 0)
-    assert not first_pass().listed
-    assert first_pass().rows.keys() == rows.keys()
+    enough = every // (2 * sum(n.values())) + 1  # for all pairs, but not twice
+    rows = {key: torch.arange(sum(WIDTHS[key[0]])).tolist() for key in product(WIDTHS, repeat=2)}
+    for chosen, listed in ((enough, True), (0, False)):
+        found = first_pass(chosen)
+        assert {key: units.tolist() for key, units in found.rows.items()} == rows
+        assert bool(found.listed) == listed

@@ -26,7 +26,7 @@ def parts(kind: str) -> list[Part]:
         if kind == "strided":
             corr, bound, sure = (each.T.contiguous().T for each in (corr, bound, sure))
         may_column = torch.rand(width, generator=random) > 0.1
-        own = first == 0 and kind == "own"
+        own = torch.arange(ROWS) if first == 0 and kind == "own" else torch.full((ROWS,), -1)
         found.append(Part(corr, bound, sure, may_row, may_column, own, 2, first))
         first += width
     return found
@@ -48,8 +48,8 @@ def whole(parts: list[Part]) -> tuple[Tensor, Tensor, Tensor]:
     found = []
     for part in parts:
         may = torch.outer(part.may_row, part.may_column)
-        if part.own:
-            may.fill_diagonal_(False)
+        itself = (part.own >= 0).nonzero()[:, 0]
+        may[itself, part.own[itself]] = False
         each = part.estimate, part.bound, part.sure
         found.append([torch.where(may, values, NONE) for values in each])
     estimate, bound, sure = (torch.cat(values, dim=1) for values in zip(*found, strict=True))

@@ -1,6 +1,6 @@
 """How large sketches are."""
 
-from neurontab.measure.sketch_plan import FEWEST, LISTED, MOST, SketchPlan, sketch_plan
+from neurontab.measure.sketch_plan import CHOSEN, FEWEST, LISTED, MOST, SketchPlan, sketch_plan
 
 ROOM = 16 * 2**30
 NEURONS = 10_240
@@ -25,11 +25,22 @@ def test_sketches_take_half_of_the_room_at_most() -> None:
         assert 4 * found.replicates * found.buckets * NEURONS <= room / 2
 
 
-def test_lists_are_longer_where_a_quarter_of_the_room_holds_them() -> None:
+def test_sums_of_chosen_pairs_take_the_place_of_sketches() -> None:
+    for room in (2**30, ROOM):
+        found = planned(room=room)
+        sums = 50 * NEURONS * 5 * 8 * found.chosen
+        sketches = 4 * NEURONS * (found.replicates * found.buckets + 4_097)
+        assert found.chosen >= CHOSEN
+        assert sums <= max(sketches, 50 * NEURONS * 5 * 8 * CHOSEN)
+        assert found.size >= max(sums, sketches)
+    assert planned().chosen > CHOSEN
+
+
+def test_lists_are_longer_where_three_tenths_of_the_room_hold_them() -> None:
     for room in (2**26, 2**30, 2**31, 2**32, ROOM):
         found = planned(room=room)
         longest = max(LISTED)
-        fits = 2 * 16 * longest * NEURONS * 5 < room / 4
+        fits = 2 * 16 * 1.25 * longest * NEURONS * 5 < 0.29 * room
         assert found.listed == (longest if fits else min(LISTED))
     assert {planned(room=2**30).listed, planned(room=ROOM).listed} == set(LISTED)
 
