@@ -385,43 +385,43 @@ def add_listed(
 
     The list of neuron i, of those of the other in its nth block, is
     `column[first[i, n] : first[i, n + 1]]`. Pieces [neuron, position], filled up with zeros, lie
-    end to end; a block of one stays in the cache. Four products are added together, so that the
-    neuron of one is fetched less often.
+    end to end; a block of one stays in the cache. Eight products are added together, so that the
+    neuron of one is fetched less often; a last few with the last of them again.
     """
     neurons, others = len(one) // strides.sum(), len(other) // strides.sum()
     start = 0
     for piece in range(len(strides)):
         stride, kept = strides[piece], sums[groups[piece]]
-        end = start + stride
-        mine = one[start * neurons : end * neurons].reshape(neurons, stride)
-        theirs = other[start * others : end * others].reshape(others, stride)
-        start = end
+        following = start + stride
+        mine = one[start * neurons : following * neurons].reshape(neurons, stride)
+        theirs = other[start * others : following * others].reshape(others, stride)
+        start = following
         for block in range(first.shape[1] - 1):
             for row in prange(len(first)):
                 x = mine[row]
-                at, last = first[row, block], first[row, block + 1]
-                while at + 4 <= last:
-                    a, b = theirs[column[at]], theirs[column[at + 1]]
-                    c, d = theirs[column[at + 2]], theirs[column[at + 3]]
+                at, end = first[row, block], first[row, block + 1] - 1
+                while at <= end:
+                    a, b = theirs[column[at]], theirs[column[min(at + 1, end)]]
+                    c, d = theirs[column[min(at + 2, end)]], theirs[column[min(at + 3, end)]]
+                    e, f = theirs[column[min(at + 4, end)]], theirs[column[min(at + 5, end)]]
+                    g, h = theirs[column[min(at + 6, end)]], theirs[column[min(at + 7, end)]]
                     to_a, to_b = np.float32(0), np.float32(0)
                     to_c, to_d = np.float32(0), np.float32(0)
+                    to_e, to_f = np.float32(0), np.float32(0)
+                    to_g, to_h = np.float32(0), np.float32(0)
                     for t in range(stride):
                         to_a += x[t] * a[t]
                         to_b += x[t] * b[t]
                         to_c += x[t] * c[t]
                         to_d += x[t] * d[t]
-                    kept[at] += to_a
-                    kept[at + 1] += to_b
-                    kept[at + 2] += to_c
-                    kept[at + 3] += to_d
-                    at += 4
-                while at < last:
-                    a = theirs[column[at]]
-                    to_a = np.float32(0)
-                    for t in range(stride):
-                        to_a += x[t] * a[t]
-                    kept[at] += to_a
-                    at += 1
+                        to_e += x[t] * e[t]
+                        to_f += x[t] * f[t]
+                        to_g += x[t] * g[t]
+                        to_h += x[t] * h[t]
+                    found = (to_a, to_b, to_c, to_d, to_e, to_f, to_g, to_h)
+                    for each in range(min(8, end + 1 - at)):
+                        kept[at + each] += found[each]
+                    at += 8
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
