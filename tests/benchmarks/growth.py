@@ -26,7 +26,15 @@ from neurontab.suite.train import save
 
 TOKENS = (250_000, 500_000, 1_000_000)
 WIDTHS = (128, 256, 512)
-MATCHING = ("sketches", "estimates", "finals", "further rows", "by document", "matches")
+MATCHING = (
+    "sketches",
+    "estimates",
+    "longer lists",
+    "finals",
+    "further rows",
+    "by document",
+    "matches",
+)
 
 
 def growth() -> list[dict[str, Any]]:

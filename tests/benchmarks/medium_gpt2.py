@@ -28,7 +28,7 @@ from neurontab.prepare import features_of
 
 BATCH, MODELS, TOKENS = 16_384, 5, 100_000_000
 LISTED = 55  # pairs of a neuron with another model, as matching.py counts them on the suite
-BUCKETS = 2_560  # of five models, they take half of a card of 80 GB
+BUCKETS = 3_392  # of five models, they take half of a card of 80 GB
 ROOM = 40e9  # bytes that it has for sums of products
 KEPT = 20  # matches of a neuron with another model, both directions together
 WORDS, DOCUMENT = 5_000, 1_000  # of the text's vocabulary, and of a document

@@ -26,7 +26,11 @@ def parts(kind: str) -> list[Part]:
         if kind == "strided":
             corr, bound, sure = (each.T.contiguous().T for each in (corr, bound, sure))
         may_column = torch.rand(width, generator=random) > 0.1
-        own = torch.arange(ROWS) if first == 0 and kind == "own" else torch.full((ROWS,), -1)
+        own = torch.full((ROWS,), -1)
+        if first == 0 and kind == "own":
+            own = torch.arange(ROWS)
+        if first == 0 and kind == "some":
+            own[::2] = torch.arange(0, ROWS, 2) * 7 % ROWS  # a few rows of many, in any order
         found.append(Part(corr, bound, sure, may_row, may_column, own, 2, first))
         first += width
     return found
@@ -56,7 +60,7 @@ def whole(parts: list[Part]) -> tuple[Tensor, Tensor, Tensor]:
     return estimate, bound, sure
 
 
-@pytest.mark.parametrize("kind", ["plain", "own", "strided", "ties"])
+@pytest.mark.parametrize("kind", ["plain", "own", "some", "strided", "ties"])
 @pytest.mark.parametrize(("ranks", "listed"), [(1, 4), (3, 10), (10, 30), (3, 121), (110, 121)])
 @pytest.mark.parametrize("way", ["loops", "tensors"])
 def test_chosen_is_what_reaches_the_last_estimate(
@@ -80,6 +84,13 @@ def test_chosen_is_what_reaches_the_last_estimate(
         assert found.rest_sure[2 + row] == torch.where(chosen, NONE, sure[row]).max()
     assert (found.index[:2] == -1).all()
     assert (found.estimate[:2] == NONE).all()
+
+
+def test_seen_from_the_other_side_a_row_is_itself_in_the_same_place() -> None:
+    part = parts("some")[0]
+    assert part.T.own[14] == 2
+    assert part.T.own[13] == -1
+    assert torch.equal(part.T.T.own, part.own)
 
 
 @pytest.mark.parametrize("way", ["loops", "tensors"])
