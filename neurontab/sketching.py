@@ -55,10 +55,11 @@ def match_sketched(
     Returns what the passes for exact values have summed, and how many rows the chosen pairs did
     not settle. Raises StoppedError when told to stop.
     """
-    candidates, longer = _candidates(
+    found = _candidates(
         prepared, family, survey, matching.ranks, readers, plan, passes=passes, progress=progress
     )
-    settling = Settling(family, candidates, longer, matching, len(documents), plan.chosen)
+    settling = Settling(family, *found, matching, len(documents), plan.chosen)
+    del found  # its memory is for the sums
     done = []
     for number, finals in enumerate(settling.passes(prepared.plan.room)):
         name, shown = f"{FINALS}-{number}-{finals.digest()}", FURTHER if number else FINALS
@@ -67,6 +68,19 @@ def match_sketched(
         )
         done.append(finals)
     return done, settling.n_further
+
+
+def list_longer(
+    family: Family, layers: Layers, longer: Candidates, nats: float, *, progress: Progress
+) -> None:
+    """Bounds of the rows whose lists are to be longer, with all neurons of the other model."""
+    parts = longer.layers()
+    with progress.stage(LONGER_LISTS, len(parts), "layers") as stage:
+        for place, side in parts:
+            rows = layers[place].rows(longer.within(place, side))
+            for other in family.places(side[1]):
+                longer.read_rows(place, side, other, bounds(rows, layers[other], nats))
+            stage.advance(1)
 
 
 def _candidates(
@@ -90,12 +104,13 @@ def _candidates(
     candidates = Candidates(family, ranks, plan.listed, rows, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
     kept["candidates"] = candidates
-    estimates, again = (f"{stage}-{plan.buckets}" for stage in (ESTIMATES, LONGER_LISTS))
+    name = f"{SKETCHES}-{plan.buckets}"
+    estimates, again = (f"{s}-{plan.buckets}-{plan.listed}" for s in (ESTIMATES, LONGER_LISTS))
     known = passes.take_up(estimates, kept)
     if known and passes.take_up(again, {"longer": (longer := candidates.longer())}):
+        passes.forget(name)
         return candidates, longer
     sketches = _nothing_yet(prepared, family, survey, plan)
-    name = f"{SKETCHES}-{plan.buckets}"
     _sketch(prepared, survey, sketches, plan, name=name, passes=passes, progress=progress)
     layers = _scaled(family, sketches, plan) if passes.processes.first else {}
     if not known:
@@ -104,7 +119,7 @@ def _candidates(
         passes.keep(estimates, kept)
     longer = candidates.longer()
     if passes.processes.first:
-        _list_longer(family, layers, longer, nats, progress=progress)
+        list_longer(family, layers, longer, nats, progress=progress)
     passes.keep(again, {"longer": longer})
     passes.forget(name)
     return candidates, longer
@@ -192,16 +207,3 @@ def _estimate(
             for reader in readers:
                 reader.read(Estimated(family, correlations))
                 stage.advance(len(group) / len(readers))
-
-
-def _list_longer(
-    family: Family, layers: Layers, longer: Candidates, nats: float, *, progress: Progress
-) -> None:
-    """Bounds of the rows whose lists are to be longer, with all neurons of the other model."""
-    parts = longer.layers()
-    with progress.stage(LONGER_LISTS, len(parts), "layers") as stage:
-        for place, side in parts:
-            rows = layers[place].rows(longer.within(place, side))
-            for other in family.places(side[1]):
-                longer.read_rows(place, side, other, bounds(rows, layers[other], nats))
-            stage.advance(1)

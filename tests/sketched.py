@@ -15,6 +15,8 @@ from neurontab.measure.sketch import Sketch
 from neurontab.measure.sketch_plan import CHOSEN
 from neurontab.measure.tile import Place, place_pairs
 from neurontab.measure.turned import Layout, Turned
+from neurontab.progress import Silent
+from neurontab.sketching import list_longer
 
 Activations = dict[Place, Tensor]
 ROOM = 10**6
@@ -38,10 +40,7 @@ def settled(
     for pair in place_pairs({model: len(facts) for model, facts in family.layers.items()}):
         candidates.read(pair, bounds(layers[pair[0]], layers[pair[1]], nats))
     longer = candidates.longer()
-    for place, side in longer.layers():
-        few = layers[place].rows(longer.within(place, side))
-        for other in family.places(side[1]):
-            longer.read_rows(place, side, other, bounds(few, layers[other], nats))
+    list_longer(family, layers, longer, nats, progress=Silent())
     matching = Matching(family, ranks, CPU)
     for finals in Settling(family, candidates, longer, matching, 2, CHOSEN).passes(room):
         add_all(finals, family, activations)

@@ -1,6 +1,9 @@
 """Matching by sketches against all products: the same matches, and certificates that are true."""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -17,7 +20,10 @@ from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
 from neurontab.measure.precision import quickest
 from neurontab.measure.sketch_plan import FAILURE, REPLICATES
+from neurontab.passes import Kept, Passes
+from neurontab.progress import Silent, Stage
 from neurontab.run import Run
+from neurontab.sketching import ESTIMATES, LONGER_LISTS
 
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
 
@@ -81,6 +87,50 @@ def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> Non
     matched = build(settings, tmp_path / "run").manifest.matched
     assert matched is not None
     assert matched.sketch_rows == REPLICATES * 20
+
+
+@dataclass
+class Stages(Silent):
+    """Progress that notes how much there is to do in which stage."""
+
+    totals: dict[str, int] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """A stage."""
+        self.totals[name] = total
+        with super().stage(name, total, unit) as stage:
+            yield stage
+
+
+def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
+    runs: tuple[Run, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurontab.measure.sketch_plan.LISTED", (4, 4))
+    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", 1)
+    text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
+    settings, keep = with_mode(settings_of(tmp_path, text), "sketch"), Passes.keep
+
+    def keep_until_then(self: Passes, name: str, parts: Mapping[str, Kept]) -> None:
+        if name.startswith(LONGER_LISTS):
+            raise StoppedError(name)
+        keep(self, name, parts)
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(Passes, "keep", keep_until_then)
+        with pytest.raises(StoppedError, match=LONGER_LISTS):
+            build(settings, tmp_path / "run")
+    stages = Stages()
+    found = build(settings, tmp_path / "run", progress=stages)
+    assert stages.totals[LONGER_LISTS] > 0
+    assert ESTIMATES not in stages.totals
+    for table in ("matches", "antimatches", "twins"):
+        names = ["other_layer", "other_neuron"]
+        expected, again = (run.scan(table).select(names).collect() for run in (runs[0], found))
+        assert expected.equals(again), table
+    said = found.manifest.matched
+    assert said is not None
+    assert said.certificates["probabilistic"] + said.certificates["bound"] > 0
 
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])

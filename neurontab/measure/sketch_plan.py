@@ -50,12 +50,12 @@ def sketch_plan(
 ) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
-    They take half of `room` bytes at most, lists three tenths unless they are the shortest. Sums of
+    They take half of `room` bytes at most, lists a third unless they are the shortest. Sums of
     chosen pairs take the place of sketches.
     """
     once = 2 * neurons * models
     lists = {n: once * (PAIR_BYTES * (n + n * LONGER // OVERFLOWN) + LIST_BYTES) for n in LISTED}
-    listed = max((n for n, size in lists.items() if size <= 3 * room // 10), default=LISTED[0])
+    listed = max((n for n, size in lists.items() if size <= room // 3), default=LISTED[0])
     fitting = room // 2 // (4 * REPLICATES * neurons)
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)

@@ -3,8 +3,8 @@
 Times are ratios within one run. The suite is matched by sketches over as many of its tokens as the
 command line says (`--tokens`, 1,000,000 or all there are), then both ways over fewer; the
 procedure that was published is timed on a part and extrapolated, as is everything at GPT-2 small's
-shape. `--tiles` and `--gpt2-small` give these alone, and `--device cuda` on a GPU. `details` tells
-which is which.
+shape. `--tiles`, `--gpt2-small`, `--suite` and `--agreement` give these alone; the first two also
+on a GPU (`--device cuda`). `details` tells which is which.
 """
 
 import sys
@@ -81,15 +81,13 @@ class Measured:
         """In all layers of all models."""
         return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
 
-    def with_buckets(self, buckets: int, chosen: int | None = None) -> "Measured":
+    def with_buckets(self, buckets: int, chosen: int) -> "Measured":
         """With sketches of so many buckets, the longest lists, and room for so many pairs."""
         plan = self.prepared.plan
         assert plan.sketch is not None
         sized = replace(
             plan,
-            sketch=replace(
-                plan.sketch, buckets=buckets, listed=LISTED[-1], chosen=chosen or plan.sketch.chosen
-            ),
+            sketch=replace(plan.sketch, buckets=buckets, listed=LISTED[-1], chosen=chosen),
         )
         return replace(self, prepared=replace(self.prepared, plan=sized))
 
@@ -237,7 +235,8 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
 
     Sketches are as large as over a million tokens.
     """
-    of = measured(FEWER).with_buckets(MOST)
+    chosen = 4 * REPLICATES * MOST // (8 * 50 * 5)  # as a million tokens have room for
+    of = measured(FEWER).with_buckets(MOST, chosen)
     clock = Clock()
     started = time.perf_counter()
     exact = of.matched(folder, clock, sketched=False)
@@ -249,7 +248,7 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
         same += int((index[:, 0] == other_index[:, 0]).sum())
         lost = max(lost, (value[:, 0] - other_value[:, 0]).max().item())
         rows += len(value)
-    pair = measured(FEWER, n_models=2).with_buckets(MOST)
+    pair = measured(FEWER, n_models=2).with_buckets(MOST, chosen)
     truth = pair.matched(folder, Clock(), sketched=False)
     wrong = 0
     for seed in range(SEEDS):
@@ -290,7 +289,10 @@ def wrong_on_rare_events(seed: int) -> int:
 def gpt2_small(
     folder: Path, tile_seconds: float, device: torch.device
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds."""
+    """The figures of GPT-2 small's shape: pairs and whole rows as the suite has with its bounds.
+
+    Longer lists have room for all of the suite's neurons: what overflows these is not among them.
+    """
     of = measured(FEWER)
     of, clock = of.with_buckets(buckets_with_its_reach(of.neurons), CHOSEN), Clock()
     found = listed_figures(of, of.matched_from(folder, clock, sketched=True)[1])
@@ -316,18 +318,25 @@ def main() -> None:
     device = torch.device(
         sys.argv[sys.argv.index("--device") + 1] if "--device" in sys.argv else "cpu"
     )
+    figures: dict[str, float] = {}
     details: dict[str, Any] = {}
+    alone = {"--tiles", "--gpt2-small", "--suite", "--agreement"} & set(sys.argv)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        figures, seconds = tiles(device)
-        if "--tiles" not in sys.argv:
-            small, details = gpt2_small(folder, seconds, device)
-            figures |= small
-        if not {"--tiles", "--gpt2-small"} & set(sys.argv):
-            costs, more = suite_figures(tokens, folder)
-            right, compared = agreement(folder)
-            figures |= {**costs, **right}
-            details |= {**more, **compared}
+
+        def note(found: tuple[dict[str, float], dict[str, Any]]) -> None:
+            figures.update(found[0])
+            details.update(found[1])
+
+        if not alone or alone & {"--tiles", "--gpt2-small"}:
+            of_tiles, seconds = tiles(device)
+            note((of_tiles, {}))
+        if not alone or "--gpt2-small" in alone:
+            note(gpt2_small(folder, seconds, device))
+        if not alone or "--suite" in alone:
+            note(suite_figures(tokens, folder))
+        if not alone or "--agreement" in alone:
+            note(agreement(folder))
     show(figures | {"details": details})
 
 

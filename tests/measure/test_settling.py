@@ -42,9 +42,12 @@ def n_wrong(exact: Matching, found: Matching) -> int:
 @pytest.mark.parametrize("two_sided", [False, True])
 @pytest.mark.parametrize("listed", [4, 8, 20])
 @pytest.mark.parametrize("room", [1, ROOM])
+@pytest.mark.parametrize("overflown", [1, 32])  # of all rows, one in so many has a longer list
 def test_certified_matches_are_those_of_all_products(
-    two_sided: bool, listed: int, room: int
+    two_sided: bool, listed: int, room: int, overflown: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", overflown)
+    monkeypatch.setattr("neurontab.measure.candidates.LONGER", 2)
     tiles = summed(ACTIVATIONS, dead=frozenset({(Place("a", 1), 2)}), two_sided=two_sided)
     exact = matched(tiles, k=3, n_twins=2)
     ranks = Ranks(3, 2, two_sided)

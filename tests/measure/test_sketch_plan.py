@@ -36,11 +36,11 @@ def test_sums_of_chosen_pairs_take_the_place_of_sketches() -> None:
     assert planned().chosen > CHOSEN
 
 
-def test_lists_are_longer_where_three_tenths_of_the_room_hold_them() -> None:
+def test_lists_are_longer_where_a_third_of_the_room_holds_them() -> None:
     for room in (2**26, 2**30, 2**31, 2**32, ROOM):
         found = planned(room=room)
         longest = max(LISTED)
-        fits = 2 * 16 * 1.25 * longest * NEURONS * 5 < 0.29 * room
+        fits = 2 * 16 * 1.25 * longest * NEURONS * 5 < 0.33 * room
         assert found.listed == (longest if fits else min(LISTED))
     assert {planned(room=2**30).listed, planned(room=ROOM).listed} == set(LISTED)
 
