@@ -76,7 +76,7 @@ def test_the_peak_by_sketches_is_below_what_is_allowed(
     sketched = settings.model_copy(update={"matching": matching, "corpus": (str(text),)})
     plan = prepare(sketched, Silent()).plan
     assert plan.sketch is not None
-    allowed = plan.memory + 8 * TILE
+    allowed = plan.memory + 2 * TILE
     limited = sketched.model_copy(update={"memory": allowed})
     assert peak(limited, tmp_path / "run") <= allowed
     assert "further rows" in json.loads((tmp_path / "run" / "manifest.json").read_text())["stages"]
