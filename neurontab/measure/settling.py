@@ -9,14 +9,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.best import NONE
-from neurontab.measure.candidates import Candidates, Chosen, Side
+from neurontab.measure.candidates import Candidates, Chosen, Side, Units
 from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals, dense_corr, listed_corr
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
 from neurontab.measure.sums import SUM_BYTES
 
 Models = tuple[str, str]
-Units = Int[Tensor, " _"]
 Pairs = tuple[Units, Units]
 Listed = tuple[str, str, Units, Int[Tensor, "_ _"]]  # of a model's rows with another's units
 Measured = Callable[[str, str, Units, Tensor], Tensor]  # correlations of what is so listed
@@ -47,8 +46,9 @@ class Settling:
         self._groups = groups
         self._planned = pairs * len(family.layers) * sum(map(self._width, family.layers))
         short = [(side, candidates.chosen(side)) for side in candidates.units]
-        self._choose([*_without(short, longer), *((s, longer.chosen(s)) for s in longer.units)])
-        if self._too_many(self._pairs(self._lists(whole=False))):
+        again = [(side, longer.chosen(side)) for side, units in longer.units.items() if len(units)]
+        self._choose([*_without(short, longer), *again])
+        if again and self._too_many(self._pairs(self._lists(whole=False))):
             self._choose(short)
         self.n_further = 0  # rows that the chosen pairs did not settle
 

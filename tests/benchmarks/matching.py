@@ -20,7 +20,7 @@ import torch
 from figures import show
 from parts import PUBLISHED_BATCH
 from published import published_cost
-from small_gpt2 import BUCKETS, CHOSEN, buckets_with_its_reach, small_gpt2_figures
+from small_gpt2 import BUCKETS, buckets_with_its_reach, chosen_with, small_gpt2_figures
 from tiles import tile_efficiency
 from torch import Tensor
 
@@ -235,7 +235,7 @@ def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
 
     Sketches are as large as over a million tokens.
     """
-    chosen = 4 * REPLICATES * MOST // (8 * 50 * 5)  # as a million tokens have room for
+    chosen = chosen_with(MOST)  # as a million tokens have room for
     of = measured(FEWER).with_buckets(MOST, chosen)
     clock = Clock()
     started = time.perf_counter()
@@ -294,7 +294,8 @@ def gpt2_small(
     Longer lists have room for all of the suite's neurons: what overflows these is not among them.
     """
     of = measured(FEWER)
-    of, clock = of.with_buckets(buckets_with_its_reach(of.neurons), CHOSEN), Clock()
+    of = of.with_buckets(buckets_with_its_reach(of.neurons), chosen_with(BUCKETS))
+    clock = Clock()
     found = listed_figures(of, of.matched_from(folder, clock, sketched=True)[1])
     again = clock.seconds["longer lists"] / clock.seconds["estimates"]
     listed, whole = found["listed_pairs_a_neuron"], found["whole_rows_share"]

@@ -15,7 +15,11 @@ from neurontab.measure.sources import parse_source
 
 TOKENS, BATCH, MODELS = 10_000_000, 2_048, 5
 BUCKETS = 7_040  # what 80 GiB hold of five models
-CHOSEN = 4 * REPLICATES * BUCKETS // (8 * 50 * MODELS)  # pairs whose sums fit where sketches were
+
+
+def chosen_with(buckets: int) -> int:
+    """Pairs of a neuron and other model whose sums, by 50 groups, fit where sketches were."""
+    return 4 * REPLICATES * buckets // (8 * 50 * MODELS)
 
 
 def buckets_with_its_reach(neurons: int) -> int:
