@@ -43,6 +43,7 @@ def measure_family(
     where activations or weights are not finite numbers.
     """
     models, text, config = prepared.models, prepared.corpus, prepared.config
+    prepared.keep_inputs()
     writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
     first = passes.processes.first
     if first:

@@ -68,6 +68,11 @@ class Prepared:
             "fingerprint": self.fingerprint,
         }
 
+    def keep_inputs(self) -> None:
+        """From now on models keep what their MLPs read, as far as the plan has memory for it."""
+        for model in self.models:
+            model.keep_inputs(self.plan.kept_sequences, self.corpus.tokens.shape[1])
+
     def going_on(self, begun: Mapping[str, Any]) -> "Prepared":
         """The same, matched as a plan that `config.toml` holds says, where that fits."""
         if not begun:
@@ -78,8 +83,8 @@ class Prepared:
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
         """The same with the sizes that another process has planned."""
-        room = planned["room"]
-        return replace(self, plan=replace(self.plan, sketch=_sketch_of(planned), room=room))
+        same = {name: planned[name] for name in ("room", "kept_sequences")}
+        return replace(self, plan=replace(self.plan, sketch=_sketch_of(planned), **same))
 
 
 def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALONE) -> Prepared:
@@ -167,6 +172,7 @@ def _plan(
             ablations=min(config.ablations, tokens.n_counted),
             exported=config.activations,
             document_groups=len(DocumentGroups.of(tokens)),
+            sequences=-(-len(tokens.tokens) // processes.world),
             processes=processes.world,
         ),
         mode=mode,

@@ -16,6 +16,7 @@ import tiny
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
+from neurontab.measure.plan import INPUTS
 from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
@@ -113,8 +114,8 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
 def at_once(settings: BuildConfig, tiles: int) -> BuildConfig:
     """The same build with memory for so many of its ten tiles in one pass."""
     plan = prepare(settings, Silent()).plan
-    room = tiles * SUM_BYTES * 24 * 24
-    return settings.model_copy(update={"memory": plan.budget - plan.room + room})
+    without = plan.budget - plan.room - plan.places[INPUTS]
+    return settings.model_copy(update={"memory": without + tiles * SUM_BYTES * 24 * 24})
 
 
 def begun(settings: BuildConfig, folder: Path) -> int:

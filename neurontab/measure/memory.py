@@ -39,6 +39,7 @@ class Needs:
     ablations: int  # positions at which neurons of the last layer are ablated
     exported: int  # positions with all activations
     document_groups: int
+    sequences: int  # that one process runs
     processes: int = 1  # each keeps states of its own on disk
 
 
@@ -46,8 +47,8 @@ class Needs:
 class Memory:
     """Bytes: what is needed, what may be used, and what of that is left for products.
 
-    `alone` is needed while one model is measured, `together` without any products; `places` are
-    parts of these by what they are for.
+    `alone` is needed while one model is measured, `together` without any products; `products` are
+    all of them; `places` are parts of these by what they are for.
     """
 
     needed: int
@@ -56,6 +57,7 @@ class Memory:
     budget: int
     room: int
     passes: int
+    products: int
     largest_pass: int
     places: dict[str, int]
 
@@ -81,6 +83,7 @@ def memory(models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, f
         budget=budget,
         room=room,
         passes=len(sizes),
+        products=sum(sizes),
         largest_pass=max(sizes),
         places={"program and models": base, "one model alone": alone, "blocks and tiles": together},
     )
@@ -97,6 +100,27 @@ def weights_of(facts: ModelFacts) -> int:
     """Weights of all layers that multiply a token's activations."""
     mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
     return facts.n_layers * (mlp + 4 * facts.d_model**2)
+
+
+@dataclass(frozen=True)
+class KeptInputs:
+    """Sequences of which memory holds what all MLPs read, of those that one process runs."""
+
+    sequences: int
+    share: float
+    size: int  # bytes
+
+    @classmethod
+    def of(cls, models: Sequence[ModelFacts], needs: Needs, left: int) -> "KeptInputs":
+        """As many as so many bytes hold, which may be fewer than none."""
+        each = 4 * needs.context * sum(facts.n_layers * facts.d_model for facts in models)
+        sequences = min(max(left, 0) // each, needs.sequences)
+        return cls(sequences, sequences / max(needs.sequences, 1), sequences * each)
+
+
+def read_by_mlps(facts: ModelFacts) -> int:
+    """Weights of all layers that make neurons of what the MLPs read."""
+    return facts.n_layers * facts.d_model * facts.d_mlp * (2 if facts.gated else 1)
 
 
 def _base(models: Sequence[ModelFacts], needs: Needs) -> int:

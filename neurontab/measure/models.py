@@ -5,6 +5,7 @@ Models run raw, as Hugging Face has them; nothing is folded but in the weights t
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from neurontab.errors import ModelError
 from neurontab.files import sha256_of
+from neurontab.measure.mlp_inputs import Inputs, MlpInputs
 from neurontab.measure.readout import Readout
 from neurontab.measure.sources import ModelSource, folder_of, weight_files
 from neurontab.measure.vocabulary import n_ids
@@ -28,6 +30,7 @@ from neurontab.measure.weights import HeadWeights, MlpWeights, Norm, fold
 
 Activations = Float[Tensor, "sequence position neuron"]
 Consume = Callable[[int, Activations, Activations], None]  # layer, pre, post
+Hooks = list[tuple[str, Callable[[Tensor, Any], None]]]
 
 # Blocks that read the stream through one norm before the MLP; each is held against Hugging Face and
 # against transformer_lens' own folding in a test.
@@ -84,6 +87,7 @@ class LanguageModel:
             raise ModelError(f"{source.name} has no MLP neurons: its config.json says so.")
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
         self.facts = self._facts(source)
+        self.keep_inputs(0, 0)
         if n_ids(self.tokenizer) > self.facts.d_vocab:
             raise ModelError(
                 f"{source.name}: the tokenizer has {n_ids(self.tokenizer):,} tokens, the model "
@@ -105,30 +109,44 @@ class LanguageModel:
         """Neurons of each layer."""
         return [self.facts.d_mlp] * self.facts.n_layers
 
+    def keep_inputs(self, sequences: int, positions: int) -> None:
+        """From now on keeps what its MLPs read, of so many sequences of so many positions.
+
+        Forgets what was kept before.
+        """
+        layers, d_model = self.facts.n_layers, self.facts.d_model
+        self.inputs = MlpInputs(layers, sequences, positions, d_model, self.device)
+
     @torch.inference_mode()
     def run(self, tokens: Int[Tensor, "sequence position"], consume: Consume) -> None:
         """Runs the model and hands each layer's activations over as they come, then forgets them.
 
-        Stops before the unembedding.
+        Stops before the unembedding. Of tokens of which the inputs of MLPs are kept, these alone
+        run, with the same result to the last bit.
         """
-        pre: dict[int, Activations] = {}
-
-        def keep(layer: int) -> Callable[[Activations, Any], None]:
-            return lambda values, hook: pre.__setitem__(layer, values)
-
-        def hand_over(layer: int) -> Callable[[Activations, Any], None]:
-            def hand(post: Activations, hook: Any) -> None:
-                consume(layer, pre.pop(layer), post)
-                if layer == self.facts.n_layers - 1:
-                    raise StopAtLayerException(post)
-
-            return hand
-
-        hooks = []
+        kept = self.inputs.of(tokens)
+        if kept is not None:
+            self._run_mlps(kept, consume)
+            return
+        room = self.inputs.room_for(tokens)
+        last = self.facts.n_layers - 1
+        hooks: Hooks = []
         for layer in range(self.facts.n_layers):
-            hooks.append((f"blocks.{layer}.mlp.hook_pre", keep(layer)))
-            hooks.append((f"blocks.{layer}.mlp.hook_post", hand_over(layer)))
+            if room is not None:
+                hooks.append((f"blocks.{layer}.mlp.hook_in", _copies_into(room[layer])))
+            hooks += _handing_over(layer, consume, stop=layer == last)
         self.bridge.run_with_hooks(tokens.to(self.device), fwd_hooks=hooks, return_type="logits")
+        if room is not None:
+            self.inputs.keep(tokens)
+
+    def _run_mlps(self, inputs: Inputs, consume: Consume) -> None:
+        """Each MLP from what it read, up to its neurons."""
+        for layer, read in enumerate(inputs):
+            with (
+                self.bridge.hooks(fwd_hooks=_handing_over(layer, consume, stop=True)),
+                suppress(StopAtLayerException),
+            ):
+                self.bridge.blocks[layer].mlp(read)
 
     @torch.inference_mode()
     def end(
@@ -250,6 +268,30 @@ class LanguageModel:
             weight_processing=self._norm(self.bridge.ln_final).description,
             sha256=sha256_of(*weight_files(self.folder)),
         )
+
+
+def _handing_over(layer: int, consume: Consume, *, stop: bool) -> Hooks:
+    """Hooks that hand a layer's activations over, and end the run then if they are to."""
+    found: list[Activations] = []
+
+    def hand(post: Activations, hook: Any) -> None:
+        consume(layer, found.pop(), post)
+        if stop:
+            raise StopAtLayerException(post)
+
+    return [
+        (f"blocks.{layer}.mlp.hook_pre", lambda pre, hook: found.append(pre)),
+        (f"blocks.{layer}.mlp.hook_post", hand),
+    ]
+
+
+def _copies_into(room: Tensor) -> Callable[[Tensor, Any], None]:
+    """A hook that keeps what it sees."""
+
+    def copy(values: Tensor, hook: Any) -> None:
+        room.copy_(values)
+
+    return copy
 
 
 def _for_every_head(grouped: Tensor, heads: int) -> Tensor:

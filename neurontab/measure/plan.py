@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from neurontab.errors import RunError
-from neurontab.measure.memory import Memory, Needs, memory, weights_of
+from neurontab.measure.memory import KeptInputs, Memory, Needs, memory, read_by_mlps, weights_of
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.sketch_plan import (
     FEWEST_TOKENS,
@@ -29,6 +29,7 @@ from neurontab.measure.survey import groups_within
 
 TABLE_BYTES = 16_000  # a neuron: its rows in tables that do not grow with the family
 ABLATED = 40  # neurons of a last layer; how many are candidates is not known before
+INPUTS = "inputs of MLPs"
 STATES = 2  # of a pass on disk at once: the next is whole before the last one goes
 
 
@@ -45,6 +46,7 @@ class Plan:
     stages: Stages
     passes: int  # over the tokens in which neurons are matched, if nothing is left open
     sketch: SketchPlan | None  # None: exact
+    kept_sequences: int  # of which what MLPs read is kept, so that only these run again
     too_few: bool  # tokens for the sketches that were asked for
     places: dict[str, int]  # bytes in memory by what they are for
     room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
@@ -129,8 +131,13 @@ def plan(
         room=place.room,
         products=speed.quickest,
     )
-    exact = exactly(extent, place.passes, speed)
-    sketched = by_sketches(extent, sketch, speed)
+    left = place.room - sketch.size
+    tiles = min(place.products, left // 2)
+    beside = max(place.together + sketch.size + tiles, place.alone)
+    kept = KeptInputs.of(models, needs, place.budget - beside)
+    exactly_kept = KeptInputs.of(models, needs, place.budget - place.needed)
+    sketched = by_sketches(extent, sketch, speed, kept.share)
+    exact = exactly(extent, place.passes, speed, exactly_kept.share)
     fits = place.together + sketch.size <= place.budget
     enough = sketch.worth_it and tokens >= FEWEST_TOKENS and fits
     faster = begun or (enough and total_seconds(sketched) < total_seconds(exact))
@@ -144,13 +151,21 @@ def plan(
             stages=first | sketched,
             passes=2,
             sketch=sketch,
-            places=place.places | {"sketches": sketch.size},
-            room=place.room - sketch.size,
-            memory=max(place.together + sketch.size, place.alone),
+            kept_sequences=kept.sequences,
+            places=place.places | {"sketches": sketch.size, INPUTS: kept.size},
+            room=left - kept.size,
+            memory=max(place.together + sketch.size, place.alone) + kept.size,
             disk=rest.disk + states * sketch.size,
         )
     return replace(
-        rest, stages=first | exact, too_few=too_few, disk=rest.disk + states * place.largest_pass
+        rest,
+        stages=first | exact,
+        too_few=too_few,
+        kept_sequences=exactly_kept.sequences,
+        places=place.places | {"products": place.largest_pass, INPUTS: exactly_kept.size},
+        room=place.room - exactly_kept.size,
+        memory=place.needed + exactly_kept.size,
+        disk=rest.disk + states * place.largest_pass,
     )
 
 
@@ -169,6 +184,7 @@ def _extent(
         draws=needs.draws,
         kept=needs.kept,
         run_flop=float(2 * tokens * sum(map(weights_of, models))),
+        mlp_flop=float(2 * tokens * sum(map(read_by_mlps, models))),
         ablated=float(ABLATED * needs.ablations * sum(facts.d_vocab for facts in models)),
         assigned=float(sum(one * two for one, two in combinations(neurons.values(), 2))),
     )
@@ -192,8 +208,9 @@ def _rest(
         stages={},
         passes=place.passes + 1,
         sketch=None,
+        kept_sequences=0,
         too_few=False,
-        places=place.places | {"products": place.largest_pass},
+        places=place.places,
         room=place.room,
         memory=place.needed,
         budget=place.budget,

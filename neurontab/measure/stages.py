@@ -21,6 +21,7 @@ class Extent:
     draws: int
     kept: int  # matches of a neuron and other model
     run_flop: float  # of all models over all tokens
+    mlp_flop: float  # of that, what makes neurons of what MLPs read
     assigned: float  # pairs of neurons of different models
     ablated: float  # logits that change as neurons of the last layers are held at their mean
 
@@ -78,31 +79,36 @@ def alone(extent: Extent, speed: Speed) -> Stages:
     }
 
 
-def exactly(extent: Extent, passes: int, speed: Speed) -> Stages:
-    """All products in so many passes, then kept matches by group of documents in one more."""
+def exactly(extent: Extent, passes: int, speed: Speed, kept: float) -> Stages:
+    """All products in so many passes, then kept matches by group of documents in one more.
+
+    Of a share of the tokens, `kept`, the inputs of MLPs are.
+    """
     flop = 2 * extent.products * extent.tokens
-    run = extent.run_flop / speed.run
+    runs = passes * _run_again(extent, kept)
     return {
-        "products": Stage(passes * extent.run_flop + flop, passes * run + flop / speed.product),
+        "products": Stage(runs + flop, runs / speed.run + flop / speed.product),
         "baselines": _baselines(extent, speed),
-        "by document": _listed(extent, extent.kept, speed),
+        "by document": _listed(extent, extent.kept, speed, kept),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
     }
 
 
-def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed) -> Stages:
-    """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass."""
+def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed, kept: float) -> Stages:
+    """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass.
+
+    Of a share of the tokens, `kept`, the inputs of MLPs are.
+    """
     rows = sketch.replicates * sketch.buckets + extent.groups
     additions = sketch.replicates * extent.neurons * extent.tokens
     estimates = 2 * extent.products * rows
-    run = extent.run_flop / speed.run
+    run = _run_again(extent, kept)
+    seconds = run / speed.run + speed.costs.adding * additions / speed.product
     return {
-        "sketches": Stage(
-            extent.run_flop + 2 * additions, run + speed.costs.adding * additions / speed.product
-        ),
+        "sketches": Stage(run + 2 * additions, seconds),
         "estimates": Stage(estimates, estimates / speed.quick_product),
         "baselines": _baselines(extent, speed),
-        "finals": _listed(extent, CHOSEN, speed),
+        "finals": _listed(extent, CHOSEN, speed, kept),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
     }
 
@@ -112,8 +118,13 @@ def _baselines(extent: Extent, speed: Speed) -> Stage:
     return Stage(flop, flop / speed.product)
 
 
-def _listed(extent: Extent, listed: int, speed: Speed) -> Stage:
+def _listed(extent: Extent, listed: int, speed: Speed, kept: float) -> Stage:
     """The models once more, and products of so many pairs for a neuron and other model."""
     pairs = listed * extent.neurons * extent.models * extent.tokens
-    seconds = extent.run_flop / speed.run + speed.costs.listed * pairs / speed.product
-    return Stage(extent.run_flop + 2 * pairs, seconds)
+    run = _run_again(extent, kept)
+    return Stage(run + 2 * pairs, run / speed.run + speed.costs.listed * pairs / speed.product)
+
+
+def _run_again(extent: Extent, kept: float) -> float:
+    """FLOP of one more run of all models: of a share of the tokens only their MLPs run."""
+    return extent.run_flop - kept * (extent.run_flop - extent.mlp_flop)

@@ -51,6 +51,51 @@ def test_activations_are_those_of_the_hugging_face_model(tmp_path: Path) -> None
     assert all(isinstance(mlp.act, torch.nn.GELU) for mlp in tiny.mlps(model.bridge.original_model))
 
 
+@pytest.mark.parametrize("kind", tiny.SHAPES)
+def test_from_what_mlps_read_activations_are_the_same_to_the_last_bit(
+    tmp_path: Path, kind: str
+) -> None:
+    """Without attention: it is run once over tokens that are kept, twice over the others."""
+    model = loaded(tiny.save(tiny.of_kind(kind), tmp_path / kind))
+    batches = [torch.randint(2, 60, (2, 20)) for _ in range(3)]
+    other = torch.randint(2, 60, (2, 7))  # not of the length that is kept
+    attended: list[int] = []
+    attention = model.bridge.blocks[0].attn
+    attention.register_forward_hook(lambda _, inputs, output: attended.append(1))
+
+    def activations(tokens: torch.Tensor) -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        model.run(tokens, lambda layer, pre, post: found.extend((pre.clone(), post.clone())))
+        assert len(found) == 2 * model.facts.n_layers
+        return found
+
+    without = [activations(tokens) for tokens in (*batches, other)]
+    model.keep_inputs(5, 20)  # two batches of two, and half of the third
+    attended.clear()
+    first = [activations(tokens) for tokens in (*batches, other)]
+    assert len(attended) == 4
+    again = [activations(tokens) for tokens in (*reversed(batches), other)]
+    assert len(attended) == 4 + 2
+    for one, two, three in zip(without, first, [*reversed(again[:3]), again[3]], strict=True):
+        assert all(map(torch.equal, one, two))
+        assert all(map(torch.equal, one, three))
+
+
+def test_a_run_that_is_broken_off_keeps_nothing(tmp_path: Path) -> None:
+    model = loaded(tiny.save(tiny.model(0), tmp_path / "m"))
+    tokens = torch.randint(2, 60, (2, 20))
+    model.keep_inputs(2, 20)
+
+    def stop(layer: int, pre: torch.Tensor, post: torch.Tensor) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        model.run(tokens, stop)
+    assert model.inputs.of(tokens) is None
+    model.run(tokens, lambda layer, pre, post: None)
+    assert model.inputs.of(tokens) is not None
+
+
 def test_a_basis_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
     model = loaded(tiny.save(tiny.model(0), tmp_path / "m"))
     tokens = torch.randint(2, 60, (2, 20))

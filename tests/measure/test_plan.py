@@ -8,7 +8,7 @@ import pytest
 from neurontab.errors import RunError
 from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.plan import Plan, plan
+from neurontab.measure.plan import INPUTS, Plan, plan
 from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
 from neurontab.measure.stages import COSTS, Speed
 
@@ -47,6 +47,7 @@ NEEDS = Needs(
     ablations=4_096,
     exported=2_048,
     document_groups=50,
+    sequences=0,
 )
 
 
@@ -58,10 +59,12 @@ def planned(
     models: int = 5,
     free: int = 16 * GIB,
     allowed: int | None = None,
+    sequences: int = 0,
 ) -> Plan:
-    """The plan of a family of alike models."""
+    """The plan of a family of alike models; without sequences nothing is kept of them."""
     names = [replace(like, model=f"m{number}") for number in range(models)]
-    return plan(names, tokens, NEEDS, mode=mode, allowed=allowed, free=free, speed=SPEED)
+    needs = replace(NEEDS, sequences=sequences)
+    return plan(names, tokens, needs, mode=mode, allowed=allowed, free=free, speed=SPEED)
 
 
 def test_a_seven_billion_family_is_planned_without_being_run() -> None:
@@ -134,6 +137,27 @@ def test_less_memory_takes_more_passes_and_keeps_within_it() -> None:
         assert found.passes - 1 >= share
         assert found.memory <= allowed
         assert found.places["products"] <= enough.places["products"] / share + 2**23
+
+
+@pytest.mark.parametrize("mode", ["sketch", "exact"])
+def test_what_memory_is_left_keeps_what_mlps_read_and_saves_their_runs(mode: Mode) -> None:
+    tokens, sequences = 10**6, 3_922
+    without = planned(SUITE, tokens, mode=mode, free=64 * GIB)
+    every = planned(SUITE, tokens, mode=mode, free=64 * GIB, sequences=sequences)
+    assert every.kept_sequences == sequences
+    size = 4 * 5 * 4 * 128 * 256 * sequences  # float32, models, layers, d_model, positions
+    assert every.places[INPUTS] == size == every.memory - without.memory
+    assert every.room == without.room - size
+    run, mlps = (2 * tokens * 5 * 4 * each for each in (2 * 128 * 512 + 4 * 128**2, 128 * 512))
+    saved = 2 * (run - mlps)  # in both passes that match
+    flop = {name: sum(s.flop for s in each.stages.values()) for name, each in
+            (("without", without), ("every", every))}  # fmt: skip
+    assert flop["without"] - flop["every"] == pytest.approx(saved)
+    assert without.seconds - every.seconds == pytest.approx(saved / SPEED.run)
+    half = planned(SUITE, tokens, mode=mode, allowed=every.memory - size // 2, sequences=sequences)
+    assert 0.3 < half.kept_sequences / sequences <= 0.5  # tiles have room beside
+    assert half.memory <= every.memory - size // 2
+    assert half.sketch == every.sketch
 
 
 def test_one_model_has_no_pairs_and_a_plan_all_the_same() -> None:
