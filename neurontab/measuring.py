@@ -43,7 +43,6 @@ def measure_family(
     where activations or weights are not finite numbers.
     """
     models, text, config = prepared.models, prepared.corpus, prepared.config
-    prepared.keep_inputs()
     writer = Writer(folder, prepared.run_id, passes.refuse_if_gone)
     first = passes.processes.first
     if first:
@@ -65,6 +64,8 @@ def measure_family(
         for model in models
     }
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
+    for model in models:
+        model.keep_inputs(0, 0)  # no more passes
     if first:
         shown = [_entropy_candidates(queries, writer)]
         if len(models) > 1:
@@ -87,10 +88,12 @@ def _surveyed(
     """Writes the tables of one model, and returns what the matching needs of it."""
     done = passes.done.load(f"{model.name}.done")
     if done is not None and _is_still_there(done, writer.digests(model.name)):
+        prepared.keep_inputs(model)
         return done
     name = f"{model.name}.survey"
     batch_tokens = prepared.config.batch_tokens
     layers = begin(model, survey, batch_tokens)
+    prepared.keep_inputs(model)  # of the tokens that this process runs, not of the first ones
     parts = {
         f"{number}.{part}": each
         for number, layer in enumerate(layers)

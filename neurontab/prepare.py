@@ -68,10 +68,9 @@ class Prepared:
             "fingerprint": self.fingerprint,
         }
 
-    def keep_inputs(self) -> None:
-        """From now on models keep what their MLPs read, as far as the plan has memory for it."""
-        for model in self.models:
-            model.keep_inputs(self.plan.kept_sequences, self.corpus.tokens.shape[1])
+    def keep_inputs(self, model: LanguageModel) -> None:
+        """From now on keeps what a model's MLPs read, as far as the plan has memory for it."""
+        model.keep_inputs(self.plan.kept_sequences, self.corpus.tokens.shape[1])
 
     def going_on(self, begun: Mapping[str, Any]) -> "Prepared":
         """The same, matched as a plan that `config.toml` holds says, where that fits."""

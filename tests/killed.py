@@ -16,7 +16,7 @@ import tiny
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
-from neurontab.measure.plan import INPUTS
+from neurontab.measure.plan import INPUTS, Plan
 from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
@@ -114,8 +114,13 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
 def at_once(settings: BuildConfig, tiles: int) -> BuildConfig:
     """The same build with memory for so many of its ten tiles in one pass."""
     plan = prepare(settings, Silent()).plan
-    without = plan.budget - plan.room - plan.places[INPUTS]
-    return settings.model_copy(update={"memory": without + tiles * SUM_BYTES * 24 * 24})
+    memory = beside_products(plan) + tiles * SUM_BYTES * 24 * 24
+    return settings.model_copy(update={"memory": memory})
+
+
+def beside_products(plan: Plan) -> int:
+    """Bytes without which a build is not begun, and that leave none for products."""
+    return plan.budget - plan.room - plan.places[INPUTS]
 
 
 def begun(settings: BuildConfig, folder: Path) -> int:

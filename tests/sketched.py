@@ -42,8 +42,11 @@ def settled(
     longer = candidates.longer()
     list_longer(family, layers, longer, nats, progress=Silent())
     matching = Matching(family, ranks, CPU)
+    done: list[Finals] = []
     for finals in Settling(family, candidates, longer, matching, 2, CHOSEN).passes(room):
+        assert not any(earlier.dense for earlier in done)  # only one pass's rows are in memory
         add_all(finals, family, activations)
+        done.append(finals)
     return matching
 
 

@@ -21,6 +21,7 @@ from neurontab.manifest import Matched
 from neurontab.measure.precision import quickest
 from neurontab.measure.sketch_plan import FAILURE, REPLICATES
 from neurontab.passes import Kept, Passes
+from neurontab.prepare import prepare
 from neurontab.progress import Silent, Stage
 from neurontab.run import Run
 from neurontab.sketching import ESTIMATES, LONGER_LISTS
@@ -72,6 +73,25 @@ def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_pa
     assert stops > 3
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
     assert parts.matched == whole.matched
+
+
+def test_with_inputs_of_mlps_kept_of_some_tokens_the_bytes_are_those_of_all(
+    tmp_path: Path,
+) -> None:
+    text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
+    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    memory = prepare(settings, Silent()).plan.memory
+    plans, made = [], []
+    for less in (2, 7):  # half MiB: shorter lists, then also less for inputs
+        limited = settings.model_copy(update={"memory": memory - less * 2**19})
+        prepared = prepare(limited, Silent())
+        plans.append(prepared.plan)
+        made.append(build(limited, tmp_path / str(less)).manifest)
+    every, some = (plan.kept_sequences / len(prepared.corpus.tokens) for plan in plans)
+    assert every == 1
+    assert 0.3 < some < 0.7
+    assert plans[0].sketch == plans[1].sketch
+    assert made[0].tables == made[1].tables
 
 
 def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ class Finals:
     moments: Mapping[str, GroupMoments]
     listed: Mapping[tuple[str, str], ListedSums]
     rows: Mapping[tuple[str, str], Int[Tensor, " row"]]
-    dense: Mapping[str, PairSums]  # by the other model
+    dense: dict[str, PairSums]  # by the other model
 
     @classmethod
     def of(
@@ -192,6 +192,10 @@ class Finals:
     def rows_with(self, other: str) -> dict[str, Int[Tensor, " row"]]:
         """By model, the rows that are measured with all units of another."""
         return {model: rows for (model, name), rows in self.rows.items() if name == other}
+
+    def forget_rows(self) -> None:
+        """Whole rows have been read; their sums are no longer needed."""
+        self.dense.clear()
 
     def add_dense(self, turned: Mapping[str, Turned]) -> None:
         """Counts some more tokens of all models."""

@@ -1,8 +1,10 @@
 """What the MLPs of a model read, kept in memory: activations follow from it without attention.
 
 A model is run over the same tokens several times. What its MLPs read is d_model numbers a token and
-layer, a quarter of their neurons or less; from these a layer's neurons are one matrix product away.
+layer, fewer than they have neurons; from these a layer's neurons are one matrix product away.
 """
+
+import hashlib
 
 import torch
 from jaxtyping import Float, Int
@@ -48,4 +50,6 @@ class MlpInputs:
 
 
 def _key(tokens: Tokens) -> bytes:
-    return tokens.cpu().numpy().tobytes()
+    """Tells batches apart, of whatever shape."""
+    shape = repr(tuple(tokens.shape)).encode()
+    return hashlib.blake2b(shape + tokens.cpu().numpy().tobytes()).digest()

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,11 @@ class LanguageModel:
 
     def _run_mlps(self, inputs: Inputs, consume: Consume) -> None:
         """Each MLP from what it read, up to its neurons."""
-        for layer, read in enumerate(inputs):
-            with (
-                self.bridge.hooks(fwd_hooks=_handing_over(layer, consume, stop=True)),
-                suppress(StopAtLayerException),
-            ):
-                self.bridge.blocks[layer].mlp(read)
+        every = (_handing_over(layer, consume, stop=True) for layer in range(len(inputs)))
+        with self.bridge.hooks(fwd_hooks=list(chain.from_iterable(every))):
+            for layer, read in enumerate(inputs):
+                with suppress(StopAtLayerException):
+                    self.bridge.blocks[layer].mlp(read)
 
     @torch.inference_mode()
     def end(

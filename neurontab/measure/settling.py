@@ -61,6 +61,7 @@ class Settling:
         while finals := Finals.of(self._family, pairs, self._fitting(room), self._groups):
             yield finals
             self._take_rows(finals.rows, partial(self._of_dense, finals))
+            finals.forget_rows()
             if pairs:
                 self._take_rows(whole, partial(self._measured, finals))
                 self._take_pairs(finals)

@@ -103,7 +103,8 @@ class Measured:
         Whole models run once at least: what their MLPs read is kept from then on.
         """
         config = self.prepared.config
-        self.prepared.keep_inputs()
+        for model in self.prepared.models:
+            self.prepared.keep_inputs(model)
         ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
         matching = Matching(self.family, ranks, CPU)
         similarity = Similarity(self.family, CPU)

@@ -74,6 +74,9 @@ def test_from_what_mlps_read_activations_are_the_same_to_the_last_bit(
     attended.clear()
     first = [activations(tokens) for tokens in (*batches, other)]
     assert len(attended) == 4
+    activations(batches[0].view(4, 10))  # the same tokens as other sequences
+    assert len(attended) == 5
+    attended.pop()
     again = [activations(tokens) for tokens in (*reversed(batches), other)]
     assert len(attended) == 4 + 2
     for one, two, three in zip(without, first, [*reversed(again[:3]), again[3]], strict=True):

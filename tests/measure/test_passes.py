@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed import at_once, settings_of
+from killed import at_once, beside_products, settings_of
 from summed import CPU, drawn_activations, summed
 
 from neurontab.building import build
@@ -93,7 +93,7 @@ def test_a_memory_too_small_for_one_tile_is_refused_before_anything_is_written(
 ) -> None:
     settings = settings_of(tmp_path, text)
     plan = prepare(settings, Silent()).plan
-    short = settings.model_copy(update={"memory": plan.budget - plan.room})
+    short = settings.model_copy(update={"memory": beside_products(plan)})
     with pytest.raises(RunError, match=r"may be used.\nAllow more with --memory"):
         build(short, tmp_path / "run")
     assert not (tmp_path / "run").exists()
