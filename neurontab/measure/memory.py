@@ -98,8 +98,13 @@ def free_memory(device: torch.device) -> int:
 
 def weights_of(facts: ModelFacts) -> int:
     """Weights of all layers that multiply a token's activations."""
-    mlp = facts.d_model * facts.d_mlp * (3 if facts.gated else 2)
-    return facts.n_layers * (mlp + 4 * facts.d_model**2)
+    written = facts.d_model * facts.d_mlp
+    return read_by_mlps(facts) + facts.n_layers * (written + 4 * facts.d_model**2)
+
+
+def read_by_mlps(facts: ModelFacts) -> int:
+    """Weights of all layers that make neurons of what the MLPs read."""
+    return facts.n_layers * facts.d_model * facts.d_mlp * (2 if facts.gated else 1)
 
 
 @dataclass(frozen=True)
@@ -112,15 +117,10 @@ class KeptInputs:
 
     @classmethod
     def of(cls, models: Sequence[ModelFacts], needs: Needs, left: int) -> "KeptInputs":
-        """As many as so many bytes hold, which may be fewer than none."""
+        """As many as the bytes that are left hold; none where `left` is negative."""
         each = 4 * needs.context * sum(facts.n_layers * facts.d_model for facts in models)
         sequences = min(max(left, 0) // each, needs.sequences)
         return cls(sequences, sequences / max(needs.sequences, 1), sequences * each)
-
-
-def read_by_mlps(facts: ModelFacts) -> int:
-    """Weights of all layers that make neurons of what the MLPs read."""
-    return facts.n_layers * facts.d_model * facts.d_mlp * (2 if facts.gated else 1)
 
 
 def _base(models: Sequence[ModelFacts], needs: Needs) -> int:

@@ -150,9 +150,8 @@ def test_what_memory_is_left_keeps_what_mlps_read_and_saves_their_runs(mode: Mod
     assert every.room == without.room - size
     run, mlps = (2 * tokens * 5 * 4 * each for each in (2 * 128 * 512 + 4 * 128**2, 128 * 512))
     saved = 2 * (run - mlps)  # in both passes that match
-    flop = {name: sum(s.flop for s in each.stages.values()) for name, each in
-            (("without", without), ("every", every))}  # fmt: skip
-    assert flop["without"] - flop["every"] == pytest.approx(saved)
+    whole, fewer = (sum(s.flop for s in each.stages.values()) for each in (without, every))
+    assert whole - fewer == pytest.approx(saved)
     assert without.seconds - every.seconds == pytest.approx(saved / SPEED.run)
     half = planned(SUITE, tokens, mode=mode, allowed=every.memory - size // 2, sequences=sequences)
     assert 0.3 < half.kept_sequences / sequences <= 0.5  # tiles have room beside
