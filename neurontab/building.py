@@ -120,8 +120,8 @@ def _take_part(
 ) -> None:
     """What another process than the first does: it runs its share of the text."""
     if processes.told(DONE) == BEGUN:
-        fingerprint, planned = under_way(folder)
-        if fingerprint != prepared.fingerprint:
+        begun = under_way(folder)
+        if begun.fingerprint != prepared.fingerprint:
             raise RunError(
                 f"This process does not see the build that the first one began in {folder}.\n"
                 "Give all of them the same models and text, and a folder that all of them see."
@@ -132,7 +132,7 @@ def _take_part(
                 raise RunError(f"{folder} was removed while it was being written.\nRun it again.")
 
         passes = _passes(folder, prepared.config, processes, stop, refuse_if_gone)
-        part = prepared.taking_part(planned)
+        part = prepared.taking_part(begun.plan)
         measure_family(part, queries, folder / BUILD, passes, progress)
         processes.wait()
     processes.wait()

@@ -116,7 +116,7 @@ class BuildConfig(_Settings):
     matching: Matching = Matching()
 
 
-RECORDED = ("plan", "fingerprint")  # what a run's own config.toml holds besides
+RECORDED = ("neurontab", "plan", "fingerprint")  # what a run's own config.toml holds besides
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {"tokens": EMBEDDED_TOKENS, "matching": {"mode": "exact"}},

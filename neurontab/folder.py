@@ -16,7 +16,7 @@ from typing import Any
 
 import tomli_w
 
-from neurontab import manifest
+from neurontab import __version__, manifest
 from neurontab.commit import settle_held
 from neurontab.config import BuildConfig
 from neurontab.errors import RunError
@@ -48,30 +48,47 @@ class Claim:
 def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Iterator[Claim]:
     """Holds the folder for one build.
 
-    Raises RunError when the folder is not a run, holds another build and is not to be `fresh`, is
-    being built in, or its manifest cannot be read.
+    Raises RunError when the folder is not a run, is being built in, its manifest cannot be read,
+    or it holds another build, or one begun by another version, and is not to be `fresh`.
     """
     _refuse_foreign(folder)
     with locked(folder) as refuse_if_gone:
         settle_held(folder)
         _refuse_unlisted(folder)
-        finished, (begun, planned) = _finished(folder), under_way(folder)
+        finished, begun = _finished(folder), under_way(folder)
         if not fresh:
-            _refuse_other(folder, begun if finished is None else finished, fingerprint)
-        if begun != fingerprint:
+            _refuse_other(folder, begun.fingerprint if finished is None else finished, fingerprint)
+        done = finished == fingerprint and not fresh
+        if not (done or fresh):
+            _refuse_other_version(folder, begun)
+        if (begun.fingerprint, begun.version) != (fingerprint, __version__):
             discard(folder)
-            planned = {}
-        yield Claim(finished == fingerprint and not fresh, planned, refuse_if_gone)
+            begun = NONE
+        yield Claim(done, begun.plan, refuse_if_gone)
 
 
-def under_way(folder: Path) -> tuple[dict[str, str] | None, Mapping[str, Any]]:
-    """Fingerprint and plan of the unfinished build in a folder; None and nothing without one."""
+@dataclass(frozen=True)
+class UnderWay:
+    """The unfinished build in a folder."""
+
+    fingerprint: dict[str, str] | None  # None without such a build
+    plan: Mapping[str, Any]
+    version: str  # of neurontab that began it
+
+
+NONE = UnderWay(None, {}, "")
+
+
+def under_way(folder: Path) -> UnderWay:
+    """What `begin` has written; `NONE` where there is nothing, or it is no longer whole."""
     try:
         found = tomllib.loads((folder / BUILD / CONFIG).read_text("utf-8"))
         fingerprint = {str(name): str(value) for name, value in found["fingerprint"].items()}
-        return fingerprint, dict(found["plan"])
+        return UnderWay(
+            fingerprint, dict(found["plan"]), str(found.get("neurontab", "of another version"))
+        )
     except (OSError, ValueError, KeyError, AttributeError, RecursionError):
-        return None, {}
+        return NONE
 
 
 def begin(folder: Path, settings: dict[str, Any]) -> Path:
@@ -175,3 +192,13 @@ def _refuse_other(
                 f"is {fingerprint.get(name, 'not set')}.\n"
                 "Name another folder with -o, or discard that build with --fresh."
             )
+
+
+def _refuse_other_version(folder: Path, begun: UnderWay) -> None:
+    """Raises RunError where another version's state is: its numbers may mean something else."""
+    if begun.fingerprint is not None and begun.version != __version__:
+        raise RunError(
+            f"{folder} holds a build begun by neurontab {begun.version}; this is {__version__}, "
+            "which cannot go on with it.\n"
+            "End it with that version, name another folder with -o, or discard it with --fresh."
+        )

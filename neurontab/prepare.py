@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from neurontab import suite
+from neurontab import __version__, suite
 from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, BuildConfig
 from neurontab.device import device_of
 from neurontab.errors import ConfigError, ModelError
@@ -64,6 +64,7 @@ class Prepared:
         planned = {key: each for key, each in asdict(self.plan).items() if each is not None}
         threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
         return resolved | {
+            "neurontab": __version__,
             "plan": planned | threads,
             "fingerprint": self.fingerprint,
         }

@@ -9,9 +9,10 @@ import tiny
 from conftest import Built, snapshot, stopped_after
 from filelock import FileLock
 
+from neurontab import __version__
 from neurontab.building import build
 from neurontab.config import resolve
-from neurontab.errors import FileError, ModelError, QueryError, RunError
+from neurontab.errors import FileError, ModelError, QueryError, RunError, StoppedError
 from neurontab.files import move_whole
 from neurontab.run import Run
 
@@ -149,6 +150,29 @@ def test_an_interrupted_fresh_build_leaves_the_old_run_and_goes_on(
     again = built(text, fresh=True, a=tiny.model(1))
     assert again.manifest.run_id != run.manifest.run_id
     assert [path.name for path in (again.folder / "state").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize("line", ['neurontab = "0.0.9"', ""])
+def test_a_build_that_another_version_began_is_refused_until_fresh(
+    built: Built, text: Path, tmp_path: Path, line: str
+) -> None:
+    settings = resolve(
+        models=[f"a={tiny.save(tiny.model(0), tmp_path / 'a')}"], corpus=[str(text)], tokens="all"
+    )
+    folder = tmp_path / "run"
+    with pytest.raises(StoppedError):
+        build(settings, folder, stop=lambda: True)
+    config = folder / "state" / "build" / "config.toml"
+    ours = f'neurontab = "{__version__}"'
+    assert config.read_text("utf-8").count(ours) == 1
+    config.write_text(config.read_text("utf-8").replace(ours, line), "utf-8")
+    before = snapshot(folder)
+    begun = f"begun by neurontab {'0.0.9' if line else 'of another version'}; this is {__version__}"
+    with pytest.raises(RunError, match=rf"{begun}, .*\n.*--fresh"):
+        build(settings, folder)
+    assert snapshot(folder) == before
+    assert build(settings, folder, fresh=True).manifest.run_id
+    assert build(settings, folder).manifest.run_id
 
 
 @pytest.mark.parametrize("moves", [0, 1, 5, 20, 24])
