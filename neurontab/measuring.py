@@ -65,7 +65,7 @@ def measure_family(
     }
     matched = compare_family(prepared, survey, known, queries, writer, passes, progress)
     for model in models:
-        model.keep_inputs(0, 0)  # no more passes
+        model.forget_inputs()  # no more passes
     if first:
         shown = [_entropy_candidates(queries, writer)]
         if len(models) > 1:

@@ -1,5 +1,6 @@
 """On a GPU: the tables of the CPU, but for rounding."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,15 @@ from killed import settings_of
 from polars.testing import assert_frame_equal
 
 from neurontab.building import build
+from neurontab.config import BuildConfig
+from neurontab.errors import StoppedError
 from neurontab.measure.finals import ListedSums
+from neurontab.measure.models import LanguageModel
+from neurontab.measure.precision import quickest
+from neurontab.measure.sources import parse_source
 from neurontab.measure.turned import Layout, Turned
+from neurontab.prepare import prepare
+from neurontab.progress import Silent
 
 # What rounding decides: on which side of an edge a value falls, which of equal contexts is first.
 ROUNDED = {
@@ -35,16 +43,21 @@ RANKED = {
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-@pytest.mark.parametrize("mode", ["exact", "sketch"])
-def test_a_gpu_gives_the_tables_of_the_cpu(tmp_path: Path, mode: str) -> None:
-    settings = settings_of(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=12_000))
+def family_on(device: str, folder: Path, mode: str) -> BuildConfig:
+    """A build on a device in a mode, of models and text below a folder."""
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
     matching = settings.matching.model_copy(update={"mode": mode})
+    return settings.model_copy(update={"matching": matching, "device": device})
+
+
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_a_gpu_gives_the_tables_of_the_cpu(
+    tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both in float32: estimates from sketches that are rounded differ by more."""
+    monkeypatch.setattr("neurontab.measure.calibration.quickest", lambda device: "float32")
     cpu, cuda = (
-        build(
-            settings.model_copy(update={"matching": matching, "device": device}),
-            tmp_path / device,
-        )
-        for device in ("cpu", "cuda")
+        build(family_on(device, tmp_path, mode), tmp_path / device) for device in ("cpu", "cuda")
     )
     assert cuda.manifest.device == "cuda"
     assert cpu.manifest.tables.keys() == cuda.manifest.tables.keys()
@@ -100,6 +113,54 @@ def test_compiled_products_of_listed_pairs_are_the_plain_ones(n_pairs: int) -> N
         torch.testing.assert_close(
             sums.products[group].cpu(), every.ravel()[pairs], rtol=1e-5, atol=1e-4
         )
+
+
+@pytest.mark.parametrize("overflown", [1, 10**6])  # longer lists; whole rows
+@pytest.mark.parametrize("chosen", [1, 24])  # sums with room for few pairs, for many
+def test_by_rounded_sketches_a_gpu_finds_what_all_products_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overflown: int, chosen: int
+) -> None:
+    """Lists overflow, and the build is stopped and gone on with after every twelve batches."""
+    exact = build(family_on("cuda", tmp_path, "exact"), tmp_path / "exact")
+    monkeypatch.setattr("neurontab.measure.sketch_plan.LISTED", (4, 4))
+    monkeypatch.setattr("neurontab.measure.sketch_plan.CHOSEN", chosen)
+    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", overflown)
+    settings = family_on("cuda", tmp_path, "sketch")
+    torch.cuda.reset_peak_memory_stats()
+    while True:
+        batches = count()
+        try:
+            sketch = build(settings, tmp_path / "run", stop=lambda: next(batches) >= 12)  # noqa: B023
+            break
+        except StoppedError:
+            continue
+    assert torch.cuda.max_memory_allocated() <= prepare(settings, Silent()).plan.memory
+    for table in ("matches", "antimatches", "twins"):
+        names = ["other_layer", "other_neuron"]
+        expected, found = (run.scan(table).select(names).collect() for run in (exact, sketch))
+        assert expected.equals(found), table
+    said = sketch.manifest.matched
+    assert said is not None
+    assert said.sketch_precision == quickest(torch.device("cuda"))
+
+
+def test_on_a_gpu_activations_follow_from_what_mlps_read(tmp_path: Path) -> None:
+    made = LanguageModel(
+        parse_source(str(tiny.save(tiny.model(0), tmp_path / "m"))), torch.device("cuda")
+    )
+    tokens = torch.randint(2, 60, (2, 20))
+    attended: list[int] = []
+    made.bridge.blocks[0].attn.register_forward_hook(lambda *_: attended.append(1))
+
+    def activations() -> list[torch.Tensor]:
+        found: list[torch.Tensor] = []
+        made.run(tokens, lambda layer, pre, post: found.extend((pre.clone(), post.clone())))
+        return found
+
+    made.keep_inputs(2, 20)
+    first, again = activations(), activations()
+    assert len(attended) == 1
+    torch.testing.assert_close(again, first)
 
 
 def test_products_of_bfloat16_are_near(tmp_path: Path) -> None:

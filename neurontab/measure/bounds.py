@@ -53,7 +53,8 @@ from neurontab.measure.precision import DTYPES, Precision, quick_product
 from neurontab.measure.sketch import Sketch
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
-AT_ONCE = 2**20  # correlations whose bounds stay in a processor's cache
+# Correlations that are bounded together: as many as stay in a processor's cache; as fill a GPU.
+AT_ONCE = {"cpu": 2**20, "cuda": 2**25}
 BFLOAT16 = 2**-8  # of a number, by rounding it
 UNKNOWN = 2**-22  # of a neuron's variance, by token means in float32
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
@@ -156,7 +157,7 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     That is each upper and each lower bound.
     """
     shape = len(one.within), len(other.within)
-    rows = max(AT_ONCE // shape[1], 1) if one.sketch.device.type == "cpu" else shape[0]
+    rows = max(AT_ONCE[one.sketch.device.type] // shape[1], 1)
     found = Bounds(*(torch.empty(shape, device=one.sketch.device) for _ in fields(Bounds)))
     for first in range(0, shape[0], rows):
         here = slice(first, first + rows)

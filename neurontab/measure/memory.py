@@ -14,6 +14,7 @@ from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 from neurontab.measure.tile import place_pairs
 from neurontab.measure.turned import filled_up
 
+LEAST_KEPT = 0.05  # of the tokens; memory for less of what MLPs read is of more use to whole rows
 FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
@@ -117,9 +118,11 @@ class KeptInputs:
 
     @classmethod
     def of(cls, models: Sequence[ModelFacts], needs: Needs, left: int) -> "KeptInputs":
-        """As many as the bytes that are left hold; none where `left` is negative."""
+        """As many as the bytes that are left hold; none where those are too few to be worth it."""
         each = 4 * needs.context * sum(facts.n_layers * facts.d_model for facts in models)
         sequences = min(max(left, 0) // each, needs.sequences)
+        if sequences < LEAST_KEPT * needs.sequences:
+            sequences = 0
         return cls(sequences, sequences / max(needs.sequences, 1), sequences * each)
 
 

@@ -88,7 +88,7 @@ class LanguageModel:
             raise ModelError(f"{source.name} has no MLP neurons: its config.json says so.")
         self.tokenizer, self.bos, self.special_ids = load_tokenizer(self.folder)
         self.facts = self._facts(source)
-        self.keep_inputs(0, 0)
+        self.forget_inputs()
         if n_ids(self.tokenizer) > self.facts.d_vocab:
             raise ModelError(
                 f"{source.name}: the tokenizer has {n_ids(self.tokenizer):,} tokens, the model "
@@ -115,8 +115,16 @@ class LanguageModel:
 
         Forgets what was kept before.
         """
+        self.forget_inputs()  # before there is memory for more
+        self.inputs = self._inputs_of(sequences, positions)
+
+    def forget_inputs(self) -> None:
+        """Keeps nothing of what its MLPs read, neither what was kept nor from now on."""
+        self.inputs = self._inputs_of(0, 0)
+
+    def _inputs_of(self, sequences: int, positions: int) -> MlpInputs:
         layers, d_model = self.facts.n_layers, self.facts.d_model
-        self.inputs = MlpInputs(layers, sequences, positions, d_model, self.device)
+        return MlpInputs(layers, sequences, positions, d_model, self.device)
 
     @torch.inference_mode()
     def run(self, tokens: Int[Tensor, "sequence position"], consume: Consume) -> None:

@@ -36,7 +36,8 @@ def quick_product(
 def quickest(device: torch.device) -> Precision:
     """In which numbers a device multiplies matrices fastest."""
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
         native = any(known.get(name) for name in NATIVE)

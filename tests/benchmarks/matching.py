@@ -177,7 +177,7 @@ def run_seconds(of: Measured, *, kept: bool = False) -> float:
     """Seconds of one run of all models over the tokens, or with what is kept of an earlier one."""
     if not kept:
         for model in of.prepared.models:
-            model.keep_inputs(0, 0)
+            model.forget_inputs()
     started = time.perf_counter()
     for batch in batches(of.prepared.corpus, of.prepared.config.batch_tokens):
         for model in of.prepared.models:

@@ -15,6 +15,8 @@ N, TOKENS, REPLICATES, BUCKETS = 4_000, 30, 6, 128
 RANDOM = torch.Generator().manual_seed(5)
 TOKEN = torch.randint(0, TOKENS, (N,), generator=RANDOM)
 COUNTS = torch.bincount(TOKEN, minlength=TOKENS).double()
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
 
 
 def neurons() -> Tensor:
@@ -32,21 +34,25 @@ EXACT = torch.corrcoef(VALUES.double().T)
 
 
 def sketched(
-    seed: int, products: Precision = "float32", replicates: int = REPLICATES, buckets: int = BUCKETS
+    seed: int,
+    products: Precision = "float32",
+    replicates: int = REPLICATES,
+    buckets: int = BUCKETS,
+    device: str = "cpu",
 ) -> Sketched:
     """The layer's sketch."""
     hashing = Hashing(replicates, buckets, seed)
     means = torch.zeros(TOKENS, VALUES.shape[1]).index_add_(0, TOKEN, VALUES) / COUNTS[:, None]
-    sketch = Sketch(replicates, buckets, means.float())
+    sketch = Sketch(replicates, buckets, means.float().to(device))
     rows = torch.arange(N)
-    sketch.add(VALUES, rows, TOKEN, *hashing.bucket_and_sign(rows))
+    sketch.add(VALUES.to(device), rows, TOKEN, *hashing.bucket_and_sign(rows))
     exact = VALUES.double()
     variance = exact.var(dim=0, correction=0)
     deviation = (means - exact.mean(dim=0)) / variance.sqrt()
     return Sketched.of(
         sketch,
-        (deviation * (COUNTS / N).sqrt()[:, None]).T.float(),
-        variance,
+        (deviation * (COUNTS / N).sqrt()[:, None]).T.float().to(device),
+        variance.to(device),
         N,
         products,
     )
@@ -164,11 +170,13 @@ def test_a_neuron_without_a_sketch_is_bounded_by_its_size(within: float) -> None
     assert found.below[0, 1] <= found.between[0, 1] - found.size[0, 1]
 
 
-def test_bounds_of_rounded_sketches_hold_what_exact_ones_do() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_bounds_of_rounded_sketches_hold_what_exact_ones_do(device: str) -> None:
+    numbers: tuple[Precision, ...] = ("float32", "bfloat16")
     for seed in range(10):
         exact, rounded = (
             bounds(layer, layer, 10.0)
-            for layer in (sketched(seed), sketched(seed, products="bfloat16"))
+            for layer in (sketched(seed, products, device=device) for products in numbers)
         )
         assert (rounded.above >= exact.above).all()
         assert (rounded.below <= exact.below).all()

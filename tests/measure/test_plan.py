@@ -157,6 +157,9 @@ def test_what_memory_is_left_keeps_what_mlps_read_and_saves_their_runs(mode: Mod
     assert 0.3 < half.kept_sequences / sequences <= 0.5  # tiles have room beside
     assert half.memory <= every.memory - size // 2
     assert half.sketch == every.sketch
+    few = planned(SUITE, tokens, mode=mode, free=64 * GIB, sequences=500 * sequences)
+    assert few.kept_sequences == 0  # of a hundredth of the tokens it is not worth it
+    assert few.room == without.room
 
 
 def test_one_model_has_no_pairs_and_a_plan_all_the_same() -> None:
