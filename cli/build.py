@@ -53,7 +53,8 @@ def build(
         bool, typer.Option("--dry-run", help="Show what the build would cost, and stop.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Discard what another build left in the folder.")
+        bool,
+        typer.Option("--fresh", help="Discard what another build or version left in the folder."),
     ] = False,
 ) -> None:
     """Measure a family of models and derive every table.

@@ -17,6 +17,7 @@ from neurontab.errors import ModelError, RunError
 from neurontab.files import size_of
 from neurontab.folder import (
     CHECKPOINTS,
+    OURS,
     begin,
     claimed,
     discard,
@@ -64,7 +65,8 @@ def build(
     """Measures a family of models, derives every table, and returns the finished run.
 
     A folder that already holds this build is returned as it is, or built further where that was
-    interrupted; another build's is refused, or replaced when `fresh`, once this one is done.
+    interrupted; another build's, or what another version began, is refused, or replaced when
+    `fresh`, once this one is done.
     `on_plan` is shown what the build will cost before it begins; a build that `stop` tells to stop
     keeps what it has. Several `processes` share the running of the models; the first writes.
     Raises NeurontabError for whatever the user can put right.
@@ -121,10 +123,11 @@ def _take_part(
     """What another process than the first does: it runs its share of the text."""
     if processes.told(DONE) == BEGUN:
         begun = under_way(folder)
-        if begun.fingerprint != prepared.fingerprint:
+        if (begun.fingerprint, begun.version) != (prepared.fingerprint, OURS):
             raise RunError(
                 f"This process does not see the build that the first one began in {folder}.\n"
-                "Give all of them the same models and text, and a folder that all of them see."
+                "Give all of them the same version of neurontab, the same models and text, and a "
+                "folder that all of them see."
             )
 
         def refuse_if_gone() -> None:

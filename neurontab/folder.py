@@ -26,6 +26,8 @@ from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
+STATES = 1  # raised with whatever changes what an unfinished build keeps, or what it means
+OURS = f"{__version__}, states {STATES}"
 ELSEWHERE = (
     "models",
     "corpus",
@@ -57,11 +59,11 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
         _refuse_unlisted(folder)
         finished, begun = _finished(folder), under_way(folder)
         if not fresh:
+            if finished is None:
+                _refuse_other_version(folder, begun)
             _refuse_other(folder, begun.fingerprint if finished is None else finished, fingerprint)
         done = finished == fingerprint and not fresh
-        if not (done or fresh):
-            _refuse_other_version(folder, begun)
-        if (begun.fingerprint, begun.version) != (fingerprint, __version__):
+        if begun.fingerprint != fingerprint or (begun.version != OURS and not done):
             discard(folder)
             begun = NONE
         yield Claim(done, begun.plan, refuse_if_gone)
@@ -73,7 +75,7 @@ class UnderWay:
 
     fingerprint: dict[str, str] | None  # None without such a build
     plan: Mapping[str, Any]
-    version: str  # of neurontab that began it
+    version: str  # of neurontab that began it, and of its states
 
 
 NONE = UnderWay(None, {}, "")
@@ -196,9 +198,9 @@ def _refuse_other(
 
 def _refuse_other_version(folder: Path, begun: UnderWay) -> None:
     """Raises RunError where another version's state is: its numbers may mean something else."""
-    if begun.fingerprint is not None and begun.version != __version__:
+    if begun.fingerprint is not None and begun.version != OURS:
         raise RunError(
-            f"{folder} holds a build begun by neurontab {begun.version}; this is {__version__}, "
+            f"{folder} holds a build begun by neurontab {begun.version}; this is {OURS}, "
             "which cannot go on with it.\n"
             "End it with that version, name another folder with -o, or discard it with --fresh."
         )

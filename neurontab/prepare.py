@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from neurontab import __version__, suite
+from neurontab import suite
 from neurontab.config import EMBEDDED_TOKENS, LONGEST_CONTEXT, USUAL_TOKENS, BuildConfig
 from neurontab.device import device_of
 from neurontab.errors import ConfigError, ModelError
-from neurontab.folder import fingerprint_of, run_id_of
+from neurontab.folder import OURS, fingerprint_of, run_id_of
 from neurontab.measure import corpus
 from neurontab.measure.calibration import calibrated
 from neurontab.measure.corpus import Corpus
@@ -55,7 +55,7 @@ class Prepared:
         return run_id_of(self.fingerprint)
 
     def settings(self) -> dict[str, Any]:
-        """What `config.toml` holds: the config with whole paths, the plan and the fingerprint."""
+        """What `config.toml` holds: the config with whole paths, our version, plan, fingerprint."""
         resolved = self.config.model_dump(mode="json", exclude_none=True)
         if self.config.models:
             resolved["models"] = [model.facts.spec for model in self.models]
@@ -64,7 +64,7 @@ class Prepared:
         planned = {key: each for key, each in asdict(self.plan).items() if each is not None}
         threads = {"threads": torch.get_num_threads(), "device": str(self.device)}
         return resolved | {
-            "neurontab": __version__,
+            "neurontab": OURS,
             "plan": planned | threads,
             "fingerprint": self.fingerprint,
         }

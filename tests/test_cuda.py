@@ -1,5 +1,6 @@
 """On a GPU: the tables of the CPU, but for rounding."""
 
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from polars.testing import assert_frame_equal
 from neurontab.building import build
 from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
-from neurontab.measure.finals import ListedSums
+from neurontab.measure.bounds import Bounds
+from neurontab.measure.candidates import Candidates, Side
+from neurontab.measure.finals import Finals, ListedSums
 from neurontab.measure.models import LanguageModel
 from neurontab.measure.precision import quickest
 from neurontab.measure.sources import parse_source
+from neurontab.measure.tile import Place
 from neurontab.measure.turned import Layout, Turned
-from neurontab.prepare import prepare
-from neurontab.progress import Silent
 
 # What rounding decides: on which side of an edge a value falls, which of equal contexts is first.
 ROUNDED = {
@@ -43,9 +45,9 @@ RANKED = {
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-def family_on(device: str, folder: Path, mode: str) -> BuildConfig:
-    """A build on a device in a mode, of models and text below a folder."""
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=12_000))
+def family_on(device: str, folder: Path, mode: str, text: Path) -> BuildConfig:
+    """A build on a device in a mode, over some text."""
+    settings = settings_of(folder, text)
     matching = settings.matching.model_copy(update={"mode": mode})
     return settings.model_copy(update={"matching": matching, "device": device})
 
@@ -56,8 +58,10 @@ def test_a_gpu_gives_the_tables_of_the_cpu(
 ) -> None:
     """Both in float32: estimates from sketches that are rounded differ by more."""
     monkeypatch.setattr("neurontab.measure.calibration.quickest", lambda device: "float32")
+    text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
     cpu, cuda = (
-        build(family_on(device, tmp_path, mode), tmp_path / device) for device in ("cpu", "cuda")
+        build(family_on(device, tmp_path, mode, text), tmp_path / device)
+        for device in ("cpu", "cuda")
     )
     assert cuda.manifest.device == "cuda"
     assert cpu.manifest.tables.keys() == cuda.manifest.tables.keys()
@@ -115,31 +119,49 @@ def test_compiled_products_of_listed_pairs_are_the_plain_ones(n_pairs: int) -> N
         )
 
 
-@pytest.mark.parametrize("overflown", [1, 10**6])  # longer lists; whole rows
-@pytest.mark.parametrize("chosen", [1, 24])  # sums with room for few pairs, for many
 def test_by_rounded_sketches_a_gpu_finds_what_all_products_find(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overflown: int, chosen: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lists overflow, and the build is stopped and gone on with after every twelve batches."""
-    exact = build(family_on("cuda", tmp_path, "exact"), tmp_path / "exact")
+    """Lists overflow, rows are measured whole; the build is stopped and gone on with."""
+    for number in range(60):  # documents, by groups of which sums are kept
+        tiny.write_text(tmp_path / "words" / f"{number}.txt", tokens=500, seed=number)
+    exact, settings = (
+        family_on("cuda", tmp_path, mode, tmp_path / "words") for mode in ("exact", "sketch")
+    )
+    expected = build(exact, tmp_path / "exact")
     monkeypatch.setattr("neurontab.measure.sketch_plan.LISTED", (4, 4))
-    monkeypatch.setattr("neurontab.measure.sketch_plan.CHOSEN", chosen)
-    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", overflown)
-    settings = family_on("cuda", tmp_path, "sketch")
-    torch.cuda.reset_peak_memory_stats()
-    while True:
+    monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", 1)
+    whole, longer = [], []
+    add_dense, read_rows = Finals.add_dense, Candidates.read_rows
+
+    def added(finals: Finals, turned: Mapping[str, Turned]) -> None:
+        whole.append(len(finals.dense))
+        add_dense(finals, turned)
+
+    def read(candidates: Candidates, place: Place, side: Side, other: Place, of: Bounds) -> None:
+        longer.append(len(of.corr))
+        read_rows(candidates, place, side, other, of)
+
+    monkeypatch.setattr(Finals, "add_dense", added)
+    monkeypatch.setattr(Candidates, "read_rows", read)
+    found, stops = None, 0
+    while found is None and stops < 50:
         batches = count()
         try:
-            sketch = build(settings, tmp_path / "run", stop=lambda: next(batches) >= 12)  # noqa: B023
-            break
+            found = build(settings, tmp_path / "run", stop=lambda: next(batches) >= 12)  # noqa: B023
         except StoppedError:
-            continue
-    assert torch.cuda.max_memory_allocated() <= prepare(settings, Silent()).plan.memory
+            stops += 1
+    assert found is not None
+    assert stops > 3
+    assert max(longer) > 0
+    assert max(whole) > 0
     for table in ("matches", "antimatches", "twins"):
         names = ["other_layer", "other_neuron"]
-        expected, found = (run.scan(table).select(names).collect() for run in (exact, sketch))
-        assert expected.equals(found), table
-    said = sketch.manifest.matched
+        one, other = (run.scan(table).select(names).collect() for run in (expected, found))
+        assert one.equals(other), table
+    likeness = [run.scan("layer_similarity").collect()["cka"] for run in (expected, found)]
+    assert likeness[0].to_numpy() == pytest.approx(likeness[1].to_numpy(), abs=0.05)
+    said = found.manifest.matched
     assert said is not None
     assert said.sketch_precision == quickest(torch.device("cuda"))
 

@@ -1,6 +1,7 @@
 """Whose a folder is: builds write in their own, and leave what is somebody else's."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -9,11 +10,11 @@ import tiny
 from conftest import Built, snapshot, stopped_after
 from filelock import FileLock
 
-from neurontab import __version__
 from neurontab.building import build
 from neurontab.config import resolve
 from neurontab.errors import FileError, ModelError, QueryError, RunError, StoppedError
 from neurontab.files import move_whole
+from neurontab.folder import OURS
 from neurontab.run import Run
 
 
@@ -152,7 +153,7 @@ def test_an_interrupted_fresh_build_leaves_the_old_run_and_goes_on(
     assert [path.name for path in (again.folder / "state").iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("line", ['neurontab = "0.0.9"', ""])
+@pytest.mark.parametrize("line", ['neurontab = "0.0.9, states 1"', ""])
 def test_a_build_that_another_version_began_is_refused_until_fresh(
     built: Built, text: Path, tmp_path: Path, line: str
 ) -> None:
@@ -163,16 +164,25 @@ def test_a_build_that_another_version_began_is_refused_until_fresh(
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: True)
     config = folder / "state" / "build" / "config.toml"
-    ours = f'neurontab = "{__version__}"'
+    ours = f'neurontab = "{OURS}"'
     assert config.read_text("utf-8").count(ours) == 1
     config.write_text(config.read_text("utf-8").replace(ours, line), "utf-8")
     before = snapshot(folder)
-    begun = f"begun by neurontab {'0.0.9' if line else 'of another version'}; this is {__version__}"
-    with pytest.raises(RunError, match=rf"{begun}, .*\n.*--fresh"):
-        build(settings, folder)
+    begun = f"begun by neurontab {'0.0.9, states 1' if line else 'of another version'}; this is"
+    for another in (settings, settings.model_copy(update={"seed": 5})):
+        with pytest.raises(RunError, match=rf"{begun} {re.escape(OURS)}, .*\n.*--fresh"):
+            build(another, folder)
     assert snapshot(folder) == before
-    assert build(settings, folder, fresh=True).manifest.run_id
-    assert build(settings, folder).manifest.run_id
+    theirs = folder / "state" / "build" / "corpus" / "theirs"
+    theirs.write_text("of another version")
+    run = build(settings, folder, fresh=True)
+    assert not list(folder.rglob("theirs"))
+    with pytest.raises(StoppedError):
+        build(settings, folder, fresh=True, stop=lambda: True)
+    config.write_text(config.read_text("utf-8").replace(ours, line), "utf-8")
+    before = snapshot(folder)
+    assert build(settings, folder).manifest == run.manifest  # done, whatever is begun beside it
+    assert snapshot(folder) == before
 
 
 @pytest.mark.parametrize("moves", [0, 1, 5, 20, 24])

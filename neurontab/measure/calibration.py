@@ -13,7 +13,7 @@ from neurontab.measure.precision import DTYPES, quick_product, quickest
 from neurontab.measure.stages import COSTS, Speed
 
 LONG_ENOUGH = 0.1  # seconds
-WIDTHS = {"cpu": 1_024, "cuda": 4_096}  # on a GPU, so that starting a product counts for little
+WIDTHS = {"cpu": 1_024, "cuda": 2_048}  # on a GPU, so that starting a product counts for little
 
 
 def calibrated(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -> Speed:

@@ -14,7 +14,7 @@ from neurontab.measure.survey import BYTES_A_GROUP, OFFSETS, groups_within
 from neurontab.measure.tile import place_pairs
 from neurontab.measure.turned import filled_up
 
-LEAST_KEPT = 0.05  # of the tokens; memory for less of what MLPs read is of more use to whole rows
+LEAST_KEPT = 0.05  # of the tokens: what MLPs read of fewer is not worth the memory of whole rows
 FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
@@ -93,7 +93,8 @@ def memory(models: Sequence[ModelFacts], needs: Needs, *, allowed: int | None, f
 def free_memory(device: torch.device) -> int:
     """Bytes that may still be had where the sums are kept."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     return int(psutil.virtual_memory().available)
 
 
@@ -118,12 +119,14 @@ class KeptInputs:
 
     @classmethod
     def of(cls, models: Sequence[ModelFacts], needs: Needs, left: int) -> "KeptInputs":
-        """As many as the bytes that are left hold; none where those are too few to be worth it."""
+        """As many as the bytes that are left hold; none where `left` is negative."""
         each = 4 * needs.context * sum(facts.n_layers * facts.d_model for facts in models)
         sequences = min(max(left, 0) // each, needs.sequences)
-        if sequences < LEAST_KEPT * needs.sequences:
-            sequences = 0
         return cls(sequences, sequences / max(needs.sequences, 1), sequences * each)
+
+    def unless_few(self) -> "KeptInputs":
+        """None, where they are too few to be worth memory that something else can use."""
+        return self if self.share >= LEAST_KEPT else KeptInputs(0, 0.0, 0)
 
 
 def _base(models: Sequence[ModelFacts], needs: Needs) -> int:

@@ -130,8 +130,8 @@ class LanguageModel:
     def run(self, tokens: Int[Tensor, "sequence position"], consume: Consume) -> None:
         """Runs the model and hands each layer's activations over as they come, then forgets them.
 
-        Stops before the unembedding. Of tokens of which the inputs of MLPs are kept, these alone
-        run, with the same result to the last bit.
+        Stops before the unembedding. Of tokens of which the inputs of MLPs are kept, MLPs alone
+        run, with the same result, on a CPU to the last bit.
         """
         kept = self.inputs.of(tokens)
         if kept is not None:

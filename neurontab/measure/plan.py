@@ -134,7 +134,7 @@ def plan(
     left = place.room - sketch.size
     tiles = min(place.products, left // 2)
     beside = max(place.together + sketch.size + tiles, place.alone)
-    kept = KeptInputs.of(models, needs, place.budget - beside)
+    kept = KeptInputs.of(models, needs, place.budget - beside).unless_few()
     exactly_kept = KeptInputs.of(models, needs, place.budget - place.needed)
     sketched = by_sketches(extent, sketch, speed, kept.share)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)

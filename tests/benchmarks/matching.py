@@ -7,6 +7,7 @@ shape. `--tiles`, `--gpt2-small`, `--suite` and `--agreement` give these alone; 
 on a GPU (`--device cuda`). `details` tells which is which.
 """
 
+import gc
 import sys
 import tempfile
 import time
@@ -339,6 +340,7 @@ def main() -> None:
         def note(found: tuple[dict[str, float], dict[str, Any]]) -> None:
             figures.update(found[0])
             details.update(found[1])
+            gc.collect()  # models go round in circles; the next part plans with all memory again
 
         if not alone or alone & {"--tiles", "--gpt2-small"}:
             of_tiles, seconds = tiles(device)

@@ -1,6 +1,7 @@
 """Bounds of correlations from sketches: what they promise, over many hashings."""
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
@@ -183,6 +184,17 @@ def test_bounds_of_rounded_sketches_hold_what_exact_ones_do(device: str) -> None
         assert ((rounded.above - exact.above) < 0.05).all()
         assert torch.allclose(rounded.corr, exact.corr, atol=5e-3)
         assert not torch.equal(rounded.corr, exact.corr)
+
+
+def test_bounds_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = sketched(0)
+    whole = bounds(layer, layer, 10.0)
+    at_once = {"cpu": 7 * len(layer.within)}  # seven rows, and fewer in the last part
+    monkeypatch.setattr("neurontab.measure.bounds.AT_ONCE", at_once)
+    parts = bounds(layer, layer, 10.0)
+    assert len(layer.within) % 7
+    for field in fields(Bounds):
+        torch.testing.assert_close(getattr(parts, field.name), getattr(whole, field.name))
 
 
 def test_sure_bounds_and_many_nats_are_never_wrong() -> None:

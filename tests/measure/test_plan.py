@@ -157,9 +157,24 @@ def test_what_memory_is_left_keeps_what_mlps_read_and_saves_their_runs(mode: Mod
     assert 0.3 < half.kept_sequences / sequences <= 0.5  # tiles have room beside
     assert half.memory <= every.memory - size // 2
     assert half.sketch == every.sketch
-    few = planned(SUITE, tokens, mode=mode, free=64 * GIB, sequences=500 * sequences)
-    assert few.kept_sequences == 0  # of a hundredth of the tokens it is not worth it
-    assert few.room == without.room
+
+
+def test_what_mlps_read_of_a_few_tokens_leaves_its_memory_to_whole_rows() -> None:
+    """By sketches; in mode `exact` nothing else could use that memory."""
+    some = planned(SUITE, 10**6, mode="sketch", sequences=10_000)
+    assert 0.1 < some.kept_sequences / 10_000 < 0.5
+    cases: list[tuple[Mode, float, bool]] = [
+        ("sketch", 0.06, True),
+        ("sketch", 0.04, False),
+        ("exact", 0.04, True),
+    ]
+    for mode, share, kept in cases:
+        sequences = int(some.kept_sequences / share)
+        found = planned(SUITE, 10**6, mode=mode, sequences=sequences)
+        assert bool(found.kept_sequences) == kept, (mode, share)
+        if mode == "sketch":
+            assert found.kept_sequences in (0, some.kept_sequences)
+            assert found.room == some.room + some.places[INPUTS] - found.places[INPUTS]
 
 
 def test_one_model_has_no_pairs_and_a_plan_all_the_same() -> None:
