@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import tomli_w
 
-from neurontab import __version__, manifest
+from neurontab import manifest
 from neurontab.commit import settle_held
 from neurontab.config import BuildConfig
 from neurontab.errors import RunError
@@ -27,7 +28,7 @@ from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
 STATES = 1  # raised with whatever changes what an unfinished build keeps, or what it means
-OURS = f"{__version__}, states {STATES}"
+OURS = f"{version('neurontab')}, states {STATES}"
 ELSEWHERE = (
     "models",
     "corpus",
