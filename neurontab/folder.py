@@ -27,8 +27,8 @@ from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
-STATES = 1  # raised with whatever changes what an unfinished build keeps, or what it means
-OURS = f"{version('neurontab')}, states {STATES}"
+STATE_VERSION = 1  # raised with whatever changes what an unfinished build keeps, or what it means
+OURS = f"{version('neurontab')}, states {STATE_VERSION}"
 ELSEWHERE = (
     "models",
     "corpus",
@@ -64,7 +64,7 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
                 _refuse_other_version(folder, begun)
             _refuse_other(folder, begun.fingerprint if finished is None else finished, fingerprint)
         done = finished == fingerprint and not fresh
-        if begun.fingerprint != fingerprint or (begun.version != OURS and not done):
+        if not done and (begun.fingerprint, begun.version) != (fingerprint, OURS):
             discard(folder)
             begun = NONE
         yield Claim(done, begun.plan, refuse_if_gone)
@@ -90,7 +90,7 @@ def under_way(folder: Path) -> UnderWay:
         return UnderWay(
             fingerprint, dict(found["plan"]), str(found.get("neurontab", "of another version"))
         )
-    except (OSError, ValueError, KeyError, AttributeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return NONE
 
 

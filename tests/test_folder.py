@@ -178,7 +178,7 @@ def test_a_build_that_another_version_began_is_refused_until_fresh(
     run = build(settings, folder, fresh=True)
     assert not list(folder.rglob("theirs"))
     with pytest.raises(StoppedError):
-        build(settings, folder, fresh=True, stop=lambda: True)
+        build(another, folder, fresh=True, stop=lambda: True)
     config.write_text(config.read_text("utf-8").replace(ours, line), "utf-8")
     before = snapshot(folder)
     assert build(settings, folder).manifest == run.manifest  # done, whatever is begun beside it
