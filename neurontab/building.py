@@ -17,7 +17,6 @@ from neurontab.errors import ModelError, RunError
 from neurontab.files import size_of
 from neurontab.folder import (
     CHECKPOINTS,
-    OURS,
     begin,
     claimed,
     discard,
@@ -123,7 +122,7 @@ def _take_part(
     """What another process than the first does: it runs its share of the text."""
     if processes.told(DONE) == BEGUN:
         begun = under_way(folder)
-        if (begun.fingerprint, begun.version) != (prepared.fingerprint, OURS):
+        if not begun.is_of(prepared.fingerprint):
             raise RunError(
                 f"This process does not see the build that the first one began in {folder}.\n"
                 "Give all of them the same version of neurontab, the same models and text, and a "

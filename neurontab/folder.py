@@ -64,7 +64,7 @@ def claimed(folder: Path, fingerprint: Mapping[str, str], *, fresh: bool) -> Ite
                 _refuse_other_version(folder, begun)
             _refuse_other(folder, begun.fingerprint if finished is None else finished, fingerprint)
         done = finished == fingerprint and not fresh
-        if not done and (begun.fingerprint, begun.version) != (fingerprint, OURS):
+        if not (done or begun.is_of(fingerprint)):
             discard(folder)
             begun = NONE
         yield Claim(done, begun.plan, refuse_if_gone)
@@ -77,6 +77,10 @@ class UnderWay:
     fingerprint: dict[str, str] | None  # None without such a build
     plan: Mapping[str, Any]
     version: str  # of neurontab that began it, and of its states
+
+    def is_of(self, fingerprint: Mapping[str, str]) -> bool:
+        """Whether it is this build, begun by this version, and can be gone on with."""
+        return (self.fingerprint, self.version) == (fingerprint, OURS)
 
 
 NONE = UnderWay(None, {}, "")

@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 import tiny
@@ -16,10 +17,12 @@ import tiny
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
+from neurontab.errors import StoppedError
 from neurontab.measure.plan import INPUTS, Plan
 from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
+from neurontab.run import Run
 
 STATES = ("m0.survey", "m0.done", "products", "tiles")
 
@@ -109,6 +112,26 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
         ablations=512,
         checkpoint_seconds=0.0,
     )
+
+
+def with_mode(settings: BuildConfig, mode: str) -> BuildConfig:
+    """The same build in another mode."""
+    matching = settings.matching.model_copy(update={"mode": mode})
+    return settings.model_copy(update={"matching": matching})
+
+
+def stopped_again_and_again(settings: BuildConfig, folder: Path) -> Run:
+    """A run whose build was stopped after every twelve batches, and gone on with."""
+    stops = 0
+    while stops < 50:
+        batches = count()
+        try:
+            run = build(settings, folder, stop=lambda: next(batches) >= 12)  # noqa: B023
+            break
+        except StoppedError:
+            stops += 1
+    assert stops > 3
+    return run
 
 
 def at_once(settings: BuildConfig, tiles: int) -> BuildConfig:

@@ -1,18 +1,16 @@
 """On a GPU: the tables of the CPU, but for rounding."""
 
 from collections.abc import Mapping
-from itertools import count
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
-from killed import settings_of
+from killed import settings_of, stopped_again_and_again, with_mode
 from polars.testing import assert_frame_equal
 
 from neurontab.building import build
 from neurontab.config import BuildConfig
-from neurontab.errors import StoppedError
 from neurontab.measure.bounds import Bounds
 from neurontab.measure.candidates import Candidates, Side
 from neurontab.measure.finals import Finals, ListedSums
@@ -47,9 +45,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 def family_on(device: str, folder: Path, mode: str, text: Path) -> BuildConfig:
     """A build on a device in a mode, over some text."""
-    settings = settings_of(folder, text)
-    matching = settings.matching.model_copy(update={"mode": mode})
-    return settings.model_copy(update={"matching": matching, "device": device})
+    return with_mode(settings_of(folder, text), mode).model_copy(update={"device": device})
 
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])
@@ -144,15 +140,7 @@ def test_by_rounded_sketches_a_gpu_finds_what_all_products_find(
 
     monkeypatch.setattr(Finals, "add_dense", added)
     monkeypatch.setattr(Candidates, "read_rows", read)
-    found, stops = None, 0
-    while found is None and stops < 50:
-        batches = count()
-        try:
-            found = build(settings, tmp_path / "run", stop=lambda: next(batches) >= 12)  # noqa: B023
-        except StoppedError:
-            stops += 1
-    assert found is not None
-    assert stops > 3
+    found = stopped_again_and_again(settings, tmp_path / "run")
     assert max(longer) > 0
     assert max(whole) > 0
     for table in ("matches", "antimatches", "twins"):

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,9 @@ import polars as pl
 import pytest
 import tiny
 import torch
-from killed import settings_of
+from killed import settings_of, stopped_again_and_again, with_mode
 
 from neurontab.building import build
-from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
 from neurontab.measure.precision import quickest
@@ -27,12 +25,6 @@ from neurontab.run import Run
 from neurontab.sketching import ESTIMATES, LONGER_LISTS
 
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
-
-
-def with_mode(settings: BuildConfig, mode: str) -> BuildConfig:
-    """The same build in another mode."""
-    matching = settings.matching.model_copy(update={"mode": mode})
-    return settings.model_copy(update={"matching": matching})
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +54,7 @@ def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_pa
     text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
     settings = with_mode(settings_of(tmp_path, text), "sketch")
     whole = build(settings, tmp_path / "whole").manifest
-    stops = 0
-    while stops < 50:
-        calls = count()
-        try:
-            parts = build(settings, tmp_path / "parts", stop=lambda: next(calls) >= 12).manifest  # noqa: B023
-            break
-        except StoppedError:
-            stops += 1
-    assert stops > 3
+    parts = stopped_again_and_again(settings, tmp_path / "parts").manifest
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
     assert parts.matched == whole.matched
 

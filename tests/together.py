@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tiny
-from killed import settings_of
+from killed import settings_of, with_mode
 from polars.testing import assert_frame_equal
 
 from neurontab.building import build
@@ -51,9 +51,7 @@ def main(folder: Path) -> None:
 def in_mode(folder: Path, mode: str) -> BuildConfig:
     """A build of two tiny models whose states are kept after every batch."""
     settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=5_000))
-    return settings.model_copy(
-        update={"matching": settings.matching.model_copy(update={"mode": mode})}
-    )
+    return with_mode(settings, mode)
 
 
 def some_die(settings: BuildConfig, run: Path, alone: Path) -> None:
