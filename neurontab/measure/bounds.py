@@ -54,7 +54,7 @@ from neurontab.measure.sketch import Sketch
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
 # Correlations that are bounded together: as many as stay in a processor's cache; as fill a GPU.
-AT_ONCE = {"cpu": 2**20, "cuda": 2**25}
+AT_ONCE = {"cpu": 2**21, "cuda": 2**25}
 BFLOAT16 = 2**-8  # of a number, by rounding it
 UNKNOWN = 2**-22  # of a neuron's variance, by token means in float32
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
+from numba import get_num_threads
 from torch import Tensor
 
 from neurontab import loops
@@ -102,6 +103,7 @@ class ListedSums(Accumulator):
                 x.layout.groups.numpy(),
                 self.first.numpy(),
                 self.other_unit.numpy(),
+                self._shares(get_num_threads()).numpy(),
                 self.products.numpy(),
             )
         elif device.type == "cuda" and COMPILED:
@@ -126,6 +128,13 @@ class ListedSums(Accumulator):
         for group, one, other in zip(x.layout.groups.tolist(), x.parts(), y.parts(), strict=True):
             for at, i, j in zip(places, *units, strict=True):
                 self.products[group, at] += (one[i] * other[j]).sum(dim=1)
+
+    def _shares(self, threads: int) -> Int[Tensor, " _"]:
+        """Where in the units each thread's begin, and where all end: about as many pairs each."""
+        ends = self.first[:, -1].contiguous()
+        inside = torch.arange(1, threads) * len(self.other_unit) // threads
+        inside = torch.searchsorted(ends, inside)
+        return torch.cat([torch.tensor([0]), inside, torch.tensor([len(ends)])])
 
     @cached_property
     def _there(self) -> tuple[Units, Units]:

@@ -483,6 +483,18 @@ def test_listed_pairs_in_blocks_of_the_other_model_are_those_in_one(
     assert torch.allclose(whole.products, parts.products, rtol=1e-5)
 
 
+@pytest.mark.parametrize("threads", [2, 3, 6, 40])
+def test_threads_that_share_listed_pairs_sum_each_of_them_once(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = turned(VALUES, batch(0, SEQUENCES))
+    alone, shared = (CASES["listed pairs"].new() for _ in range(2))
+    alone.add(values, values)
+    monkeypatch.setattr("neurontab.measure.finals.get_num_threads", lambda: threads)
+    shared.add(values, values)
+    assert torch.equal(alone.products, shared.products)
+
+
 @pytest.mark.parametrize("tokens", [2, 16, 17, 33, 100])
 def test_every_token_of_the_text_is_given_the_labels_of_another_about_as_frequent(
     tokens: int,
