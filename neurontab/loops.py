@@ -379,7 +379,7 @@ def add_listed(
     groups: npt.NDArray[np.int64],
     first: npt.NDArray[np.int64],
     column: npt.NDArray[np.int64],
-    shares: npt.NDArray[np.int64],
+    cuts: npt.NDArray[np.int64],
     sums: npt.NDArray[np.float64],
 ) -> None:
     """Adds the inner products of neurons of one with listed ones of the other [group, pair].
@@ -387,8 +387,8 @@ def add_listed(
     The list of neuron i, of those of the other in its nth block, is
     `column[first[i, n] : first[i, n + 1]]`. Pieces [neuron, position], filled up with zeros, lie
     end to end; a block of one stays in the cache. Eight products are added together, so that the
-    neuron of one is fetched less often; a last few with the last of them again. Threads share
-    the neurons of one, each from `shares[thread]` on.
+    neuron of one is fetched less often; a last few with the last of them again. Thread t has
+    the neurons `cuts[block, t] : cuts[block, t + 1]` of one.
     """
     neurons, others = len(one) // strides.sum(), len(other) // strides.sum()
     start = 0
@@ -398,9 +398,9 @@ def add_listed(
         mine = one[start * neurons : following * neurons].reshape(neurons, stride)
         theirs = other[start * others : following * others].reshape(others, stride)
         start = following
-        for part in prange(len(shares) - 1):
-            for block in range(first.shape[1] - 1):
-                for row in range(shares[part], shares[part + 1]):
+        for block in range(len(cuts)):
+            for thread in prange(cuts.shape[1] - 1):
+                for row in range(cuts[block, thread], cuts[block, thread + 1]):
                     x = mine[row]
                     at, last = first[row, block], first[row, block + 1] - 1
                     while at <= last:

@@ -53,7 +53,7 @@ from neurontab.measure.precision import DTYPES, Precision, quick_product
 from neurontab.measure.sketch import Sketch
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
-# Correlations that are bounded together: as many as stay in a processor's cache; as fill a GPU.
+# Correlations bounded together: with fewer products are slower, with more what follows them.
 AT_ONCE = {"cpu": 2**21, "cuda": 2**25}
 BFLOAT16 = 2**-8  # of a number, by rounding it
 UNKNOWN = 2**-22  # of a neuron's variance, by token means in float32
@@ -164,6 +164,7 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
         part = _bounds(one.rows(here), other, nats)
         for field in fields(Bounds):
             getattr(found, field.name)[here] = getattr(part, field.name)
+        del part  # before there is another
     return found
 
 

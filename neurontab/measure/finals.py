@@ -103,7 +103,7 @@ class ListedSums(Accumulator):
                 x.layout.groups.numpy(),
                 self.first.numpy(),
                 self.other_unit.numpy(),
-                self._shares(get_num_threads()).numpy(),
+                self._cuts(get_num_threads()).numpy(),
                 self.products.numpy(),
             )
         elif device.type == "cuda" and COMPILED:
@@ -129,12 +129,13 @@ class ListedSums(Accumulator):
             for at, i, j in zip(places, *units, strict=True):
                 self.products[group, at] += (one[i] * other[j]).sum(dim=1)
 
-    def _shares(self, threads: int) -> Int[Tensor, " _"]:
-        """Where in the units each thread's begin, and where all end: about as many pairs each."""
-        ends = self.first[:, -1].contiguous()
-        inside = torch.arange(1, threads) * len(self.other_unit) // threads
-        inside = torch.searchsorted(ends, inside)
-        return torch.cat([torch.tensor([0]), inside, torch.tensor([len(ends)])])
+    def _cuts(self, threads: int) -> Int[Tensor, "block _"]:
+        """Between which units each thread's are: of every block about as many pairs each."""
+        listed = self.first.diff(dim=1).cumsum(dim=0).T.contiguous()
+        even = listed[:, -1:] * torch.arange(threads + 1) // threads
+        cuts = torch.searchsorted(listed, even)
+        cuts[:, -1] = len(self.first)
+        return cuts
 
     @cached_property
     def _there(self) -> tuple[Units, Units]:

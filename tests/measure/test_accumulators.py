@@ -484,14 +484,19 @@ def test_listed_pairs_in_blocks_of_the_other_model_are_those_in_one(
 
 
 @pytest.mark.parametrize("threads", [2, 3, 6, 40])
+@pytest.mark.parametrize("pairs", [LISTED, LISTED[3:7], LISTED[8:], LISTED[:0]])
 def test_threads_that_share_listed_pairs_sum_each_of_them_once(
-    threads: int, monkeypatch: pytest.MonkeyPatch
+    threads: int, pairs: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = turned(VALUES, batch(0, SEQUENCES))
-    alone, shared = (CASES["listed pairs"].new() for _ in range(2))
-    alone.add(values, values)
-    monkeypatch.setattr("neurontab.measure.finals.get_num_threads", lambda: threads)
-    shared.add(values, values)
+    alone, shared = (
+        ListedSums(pairs[:, 0], pairs[:, 1], (6, 6), GROUPS, torch.device("cpu")) for _ in range(2)
+    )
+    monkeypatch.setattr("neurontab.measure.finals.BLOCK", 4)
+    for sums, n in ((alone, 1), (shared, threads)):
+        monkeypatch.setattr("neurontab.measure.finals.get_num_threads", lambda n=n: n)
+        sums.add(values, values)
+    assert alone.products.any() == bool(len(pairs))
     assert torch.equal(alone.products, shared.products)
 
 
