@@ -19,7 +19,7 @@ from neurontab.measure.sketch import Sketch
 from neurontab.measure.sketch_plan import LISTED, REPLICATES
 from neurontab.measure.token_share import TokenMeans
 
-LAYERS = 3  # of two models
+LAYERS = {"a": 2, "b": 3}
 NATS = 25.0  # of bounds; a family of the suite's size takes 24, of GPT-2 small's 30
 
 
@@ -28,7 +28,7 @@ def tile_efficiency(
 ) -> tuple[float, float]:
     """Products and rotations alone over the tile engine's time, and that time.
 
-    Three layers against three others, in turns with the products; medians of eight tiles.
+    Two layers against three others, in turns with the products; medians of five tiles.
     """
     random = torch.Generator(device).manual_seed(0)
 
@@ -40,18 +40,18 @@ def tile_efficiency(
     ones = torch.ones(d_mlp, dtype=torch.float64, device=device)
     facts = LayerFacts(ones.float() * 0, ones * 0, ones, ones > 0)
     scale, size = (0.6 / types) ** 0.5, (n / buckets) ** 0.5
-    means = {name: drawn(LAYERS * d_mlp, types) * scale for name in ("a", "b")}
+    means = {name: drawn(layers * d_mlp, types) * scale for name, layers in LAYERS.items()}
     family = Family(
-        {name: [facts] * LAYERS for name in ("a", "b")},
+        {name: [facts] * layers for name, layers in LAYERS.items()},
         {model: TokenMeans(values) for model, values in means.items()},
         n,
         two_sided=False,
     )
-    layers = {}
+    sketched = {}
     for place in family.all_places():
         sketch = Sketch(replicates, buckets, torch.zeros(1, d_mlp, device=device))
         sketch.sums, sketch.fourth = drawn(replicates, buckets, d_mlp) * size, 3 * n * ones
-        layers[place] = Sketched.of(sketch, family.means(place), ones, n, numbers)
+        sketched[place] = Sketched.of(sketch, family.means(place), ones, n, numbers)
     ranks = Ranks(10, 5, two_sided=False)
     candidates = Candidates(family, ranks, LISTED[-1], replicates * buckets, device)
     similarity = Similarity(family, device)
@@ -61,7 +61,7 @@ def tile_efficiency(
         if name.endswith("/variance"):
             values.fill_(1.0)
     # Once a layer, as its draws are the same for all others; not in the time of a tile.
-    rotated = {place: baselines.rotated(place, matrices) for place in layers}
+    rotated = {place: baselines.rotated(place, matrices) for place in sketched}
 
     def elapsed(started: float) -> float:
         if device.type == "cuda":
@@ -71,7 +71,7 @@ def tile_efficiency(
     engine, plain = [], []
     for place, other in product(family.places("a"), family.places("b")):
         started = time.perf_counter()
-        found = bounds(layers[place], layers[other], NATS)
+        found = bounds(sketched[place], sketched[other], NATS)
         candidates.read((place, other), found)
         tiles = Estimated(family, {(place, other): found.corr})
         similarity.read(tiles)
@@ -79,7 +79,7 @@ def tile_efficiency(
             baselines.read_rotated(tile, rotated[tile.other])
         engine.append(elapsed(started))
         started = time.perf_counter()
-        for x, y in zip(layers[place].sketch, layers[other].sketch, strict=True):
+        for x, y in zip(sketched[place].sketch, sketched[other].sketch, strict=True):
             quick_product(x, y)
         family.means(place) @ family.means(other).T
         for matrix in (*matrices, *matrices) * 2:
