@@ -103,7 +103,7 @@ class ListedSums(Accumulator):
                 x.layout.groups.numpy(),
                 self.first.numpy(),
                 self.other_unit.numpy(),
-                self._cuts(get_num_threads()).numpy(),
+                self._cuts.numpy(),
                 self.products.numpy(),
             )
         elif device.type == "cuda" and COMPILED:
@@ -129,8 +129,10 @@ class ListedSums(Accumulator):
             for at, i, j in zip(places, *units, strict=True):
                 self.products[group, at] += (one[i] * other[j]).sum(dim=1)
 
-    def _cuts(self, threads: int) -> Int[Tensor, "block _"]:
+    @cached_property
+    def _cuts(self) -> Int[Tensor, "block _"]:
         """Between which units each thread's are: of every block about as many pairs each."""
+        threads = get_num_threads()
         listed = self.first.diff(dim=1).cumsum(dim=0).T.contiguous()
         even = listed[:, -1:] * torch.arange(threads + 1) // threads
         cuts = torch.searchsorted(listed, even)

@@ -19,7 +19,7 @@ from neurontab.measure.sketch import Sketch
 from neurontab.measure.sketch_plan import LISTED, REPLICATES
 from neurontab.measure.token_share import TokenMeans
 
-LAYERS = {"a": 2, "b": 3}
+LAYERS = {"a": 2, "b": 3}  # of two models
 NATS = 25.0  # of bounds; a family of the suite's size takes 24, of GPT-2 small's 30
 
 
