@@ -12,190 +12,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from figures import show
+from measured import Clock, Measured, measured, run_seconds
 from parts import PUBLISHED_BATCH
 from published import published_cost
 from small_gpt2 import BUCKETS, buckets_with_its_reach, chosen_with, small_gpt2_figures
 from tiles import tile_efficiency
 from torch import Tensor
 
-from neurontab.config import BuildConfig
-from neurontab.config import Matching as MatchingConfig
-from neurontab.measure.baselines import Baselines, Draws
-from neurontab.measure.checkpoint import Checkpoints
-from neurontab.measure.document_groups import DocumentGroups
-from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import HIGHEST, Matching, Ranks
-from neurontab.measure.similarity import Similarity
-from neurontab.measure.sketch_plan import LISTED, MOST, REPLICATES
-from neurontab.measure.stream import batches, stream
-from neurontab.measure.survey import Survey, begin, measure
+from neurontab.measure.sketch_plan import MOST, REPLICATES
 from neurontab.measure.tile import Place
-from neurontab.measure.token_share import TokenMeans, token_means
-from neurontab.multiplying import match_exactly
-from neurontab.passes import Passes
-from neurontab.prepare import Prepared, features_of, prepare
-from neurontab.progress import Silent, Stage
-from neurontab.sketching import match_sketched
 
 TOKENS = 1_000_000
 SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
 SEEDS = 20
-CPU = torch.device("cpu")
 sys.path.append(str(Path(__file__).parent.parent))
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Progress that notes how long each stage took."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
-        """Runs and times a stage."""
-        started = time.perf_counter()
-        with Silent().stage(name, total, unit) as stage:
-            yield stage
-        self.seconds[name] = time.perf_counter() - started
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A family whose neurons are to be matched."""
-
-    prepared: Prepared
-    survey: Survey
-    family: Family
-
-    @property
-    def neurons(self) -> int:
-        """In all layers of all models."""
-        return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
-
-    def with_buckets(self, buckets: int, chosen: int) -> "Measured":
-        """With sketches of so many buckets, the longest lists, and room for so many pairs."""
-        plan = self.prepared.plan
-        assert plan.sketch is not None
-        sized = replace(
-            plan,
-            sketch=replace(plan.sketch, buckets=buckets, listed=LISTED[-1], chosen=chosen),
-        )
-        return replace(self, prepared=replace(self.prepared, plan=sized))
-
-    def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
-        """All matches, by sketches with the signs of a seed, or exactly."""
-        return self.matched_from(folder, clock, sketched=sketched, seed=seed)[0]
-
-    def matched_from(
-        self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0
-    ) -> tuple[Matching, list[Finals]]:
-        """The same, and the exact values that it was made from.
-
-        Whole models run once at least: what their MLPs read is kept from then on.
-        """
-        config = self.prepared.config
-        for model in self.prepared.models:
-            self.prepared.keep_inputs(model)
-        ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
-        matching = Matching(self.family, ranks, CPU)
-        similarity = Similarity(self.family, CPU)
-        baselines = Baselines(self.family, Draws(config.matching.draws, "haar", 0), CPU)
-        with tempfile.TemporaryDirectory(dir=folder) as states:
-            never = Checkpoints(Path(states), 1e9)
-            passes = Passes(never, never, stop=lambda: False, refuse_if_gone=lambda: None)
-            plan = self.prepared.plan.sketch
-            done: list[Finals] = []
-            if sketched:
-                assert plan is not None
-                done, _ = match_sketched(
-                    replace(self.prepared, config=config.model_copy(update={"seed": seed})),
-                    self.family,
-                    self.survey,
-                    matching,
-                    (similarity, baselines),
-                    DocumentGroups.of(self.prepared.corpus),
-                    plan=plan,
-                    passes=passes,
-                    progress=clock,
-                )
-            else:
-                readers = (matching, similarity, baselines)
-                match_exactly(self.prepared, self.family, readers, passes=passes, progress=clock)
-        return matching, done
-
-
-def measured(tokens: int, n_models: int = 5) -> Measured:
-    """Some models of the suite, surveyed over so many tokens or all there are."""
-    from neurontab import suite
-
-    config = BuildConfig(
-        models=tuple(map(str, suite.models()[:n_models])),
-        corpus=(str(suite.CORPUS),),
-        matching=MatchingConfig(mode="sketch"),
-        device="cpu",
-    )
-    every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
-    if every.corpus.n_counted > tokens:
-        every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
-    models, text = every.models, every.corpus
-    d_vocab, features = models[0].facts.d_vocab, features_of(models[0], text, seed=0)
-    survey = Survey.of(text, models[0].widths, d_vocab, features, exported=0, seed=0)
-    layers: dict[str, list[LayerFacts]] = {}
-    means: dict[str, TokenMeans] = {}
-    for model in models:
-        found = begin(model, survey, config.batch_tokens)
-        for _ in measure(
-            model,
-            survey,
-            found,
-            batch_tokens=config.batch_tokens,
-            sequences=text.sequences,
-            advance=lambda tokens: None,
-        ):
-            pass
-        posts = [layer.post for layer in found]
-        layers[model.name] = [
-            LayerFacts(post.shift, post.shifted_mean, post.variance, post.variance > 0)
-            for post in posts
-        ]
-        each = [token_means(layer.tokens["current"], layer.post) for layer in found]
-        means[model.name] = TokenMeans(torch.cat(each))
-    family = Family(layers, means, text.n_counted, two_sided=False)
-    return Measured(every, survey, family)
-
-
-def run_seconds(of: Measured, *, kept: bool = False) -> float:
-    """Seconds of one run of all models over the tokens, or with what is kept of an earlier one."""
-    if not kept:
-        for model in of.prepared.models:
-            model.forget_inputs()
-    started = time.perf_counter()
-    for batch in batches(of.prepared.corpus, of.prepared.config.batch_tokens):
-        for model in of.prepared.models:
-            stream(model, batch, lambda layer, pre, post: None)
-    return time.perf_counter() - started
 
 
 def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """What matching the suite costs, in runs of its models; and against what was published."""
     of = measured(tokens)
     clock = Clock()
-    once = run_seconds(of)
+    once = run_seconds(of, slice(0, None, 2))  # half before and half after, as machines drift
     started = time.perf_counter()
     matching, done = of.matched_from(folder, clock, sketched=True)
     whole = time.perf_counter() - started
     again = run_seconds(of, kept=True)
-    once = (once + run_seconds(of)) / 2
+    once += run_seconds(of, slice(1, None, 2))
     n = of.prepared.corpus.n_counted
     cost = published_cost(of.prepared.models[:2], of.prepared.corpus, PUBLISHED_BATCH, (2, 6))
     published = cost.of(n, 2 * of.prepared.plan.pairs)

@@ -51,6 +51,7 @@ class Parts:
     product: float  # of two layers, in float32
     rounded_product: float  # in bfloat16
     published_product: float
+    published_rotation: float  # of a layer
 
 
 def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, listed: int) -> Parts:
@@ -64,6 +65,7 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
     rows = torch.arange(batch)
     one, other = (torch.randn(PUBLISHED_BATCH, d_mlp, device=device).half() for _ in range(2))
     total = torch.zeros(d_mlp, d_mlp, dtype=torch.float64)  # on the host, as was published
+    rotation = torch.randn(d_mlp, d_mlp, device=device)
     sums = PairSums(d_mlp, d_mlp, device)
     hashing = Hashing(REPLICATES, buckets, 0)
     sketch = Sketch(REPLICATES, buckets, torch.zeros(1, d_mlp, device=device))
@@ -80,6 +82,9 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
     def published_product() -> None:
         total.add_((one.float().T @ other.float()).cpu().double())
 
+    def published_rotation() -> None:
+        (one.float() @ rotation).half()
+
     def turn() -> None:
         for layer in range(shape.n_layers):
             turned.add(x, rows, shift, first_unit=layer * d_mlp, batch=0)
@@ -95,6 +100,7 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
         product=each(lambda: sums.add(x, y)),
         rounded_product=each(lambda: sums.add(x.to(half), y.to(half))),
         published_product=seconds_of(published_product, device) / PUBLISHED_BATCH,
+        published_rotation=seconds_of(published_rotation, device) / PUBLISHED_BATCH,
     )
 
 

@@ -1,0 +1,173 @@
+"""Models of the suite whose neurons are to be matched, and what running them takes."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from neurontab.config import BuildConfig
+from neurontab.config import Matching as MatchingConfig
+from neurontab.measure.baselines import Baselines, Draws
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.document_groups import DocumentGroups
+from neurontab.measure.family import Family, LayerFacts
+from neurontab.measure.finals import Finals
+from neurontab.measure.groups import GroupSums
+from neurontab.measure.matching import Matching, Ranks
+from neurontab.measure.moments import Moments
+from neurontab.measure.similarity import Similarity
+from neurontab.measure.sketch_plan import LISTED
+from neurontab.measure.stream import Rows, batches, first_ranges, stream
+from neurontab.measure.survey import Member, Survey
+from neurontab.measure.token_share import TokenMeans, token_means
+from neurontab.multiplying import match_exactly
+from neurontab.passes import Passes
+from neurontab.prepare import Prepared, features_of, prepare
+from neurontab.progress import Silent, Stage
+from neurontab.sketching import match_sketched
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Progress that notes how long each stage took."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
+        """Runs and times a stage."""
+        started = time.perf_counter()
+        with Silent().stage(name, total, unit) as stage:
+            yield stage
+        self.seconds[name] = time.perf_counter() - started
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A family whose neurons are to be matched."""
+
+    prepared: Prepared
+    survey: Survey
+    family: Family
+
+    @property
+    def neurons(self) -> int:
+        """In all layers of all models."""
+        return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
+
+    def with_buckets(self, buckets: int, chosen: int) -> "Measured":
+        """With sketches of so many buckets, the longest lists, and room for so many pairs."""
+        plan = self.prepared.plan
+        assert plan.sketch is not None
+        sized = replace(
+            plan,
+            sketch=replace(plan.sketch, buckets=buckets, listed=LISTED[-1], chosen=chosen),
+        )
+        return replace(self, prepared=replace(self.prepared, plan=sized))
+
+    def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
+        """All matches, by sketches with the signs of a seed, or exactly."""
+        return self.matched_from(folder, clock, sketched=sketched, seed=seed)[0]
+
+    def matched_from(
+        self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0
+    ) -> tuple[Matching, list[Finals]]:
+        """The same, and the exact values that it was made from.
+
+        Whole models run once at least: what their MLPs read is kept from then on.
+        """
+        config = self.prepared.config
+        for model in self.prepared.models:
+            self.prepared.keep_inputs(model)
+        ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
+        matching = Matching(self.family, ranks, CPU)
+        similarity = Similarity(self.family, CPU)
+        baselines = Baselines(self.family, Draws(config.matching.draws, "haar", 0), CPU)
+        with tempfile.TemporaryDirectory(dir=folder) as states:
+            never = Checkpoints(Path(states), 1e9)
+            passes = Passes(never, never, stop=lambda: False, refuse_if_gone=lambda: None)
+            plan = self.prepared.plan.sketch
+            done: list[Finals] = []
+            if sketched:
+                assert plan is not None
+                done, _ = match_sketched(
+                    replace(self.prepared, config=config.model_copy(update={"seed": seed})),
+                    self.family,
+                    self.survey,
+                    matching,
+                    (similarity, baselines),
+                    DocumentGroups.of(self.prepared.corpus),
+                    plan=plan,
+                    passes=passes,
+                    progress=clock,
+                )
+            else:
+                readers = (matching, similarity, baselines)
+                match_exactly(self.prepared, self.family, readers, passes=passes, progress=clock)
+        return matching, done
+
+
+def measured(tokens: int, n_models: int = 5) -> Measured:
+    """Some models of the suite, surveyed over so many tokens or all there are."""
+    from neurontab import suite
+
+    config = BuildConfig(
+        models=tuple(map(str, suite.models()[:n_models])),
+        corpus=(str(suite.CORPUS),),
+        matching=MatchingConfig(mode="sketch"),
+        device="cpu",
+    )
+    every = prepare(config.model_copy(update={"tokens": "all"}), Silent())
+    if every.corpus.n_counted > tokens:
+        every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
+    models, text = every.models, every.corpus
+    d_vocab, features = models[0].facts.d_vocab, features_of(models[0], text, seed=0)
+    survey = Survey.of(text, models[0].widths, d_vocab, features, exported=0, seed=0)
+    layers: dict[str, list[LayerFacts]] = {}
+    means: dict[str, TokenMeans] = {}
+    for model in models:
+        layers[model.name], means[model.name] = facts_of(model, survey, config.batch_tokens)
+    family = Family(layers, means, text.n_counted, two_sided=False)
+    return Measured(every, survey, family)
+
+
+def facts_of(
+    model: Member, survey: Survey, batch_tokens: int
+) -> tuple[list[LayerFacts], TokenMeans]:
+    """What matching needs of all that a build measures of a model before."""
+    first = first_ranges(model, survey.corpus, batch_tokens)
+    posts = [Moments(first[layer, "post"]) for layer in range(len(model.widths))]
+    tokens = [GroupSums(len(survey.grouped_tokens) + 1, width, CPU) for width in model.widths]
+    for batch in batches(survey.corpus, batch_tokens):
+        groups = survey.groupings(batch)["current"]
+
+        def add(layer: int, pre: Rows, post: Rows) -> None:
+            posts[layer].add(post, batch.counted_rows)  # noqa: B023 - used at once
+            tokens[layer].add(post, groups)  # noqa: B023
+
+        stream(model, batch, add)
+    facts = [
+        LayerFacts(post.shift, post.shifted_mean, post.variance, post.variance > 0)
+        for post in posts
+    ]
+    each = [token_means(sums, post) for sums, post in zip(tokens, posts, strict=True)]
+    return facts, TokenMeans(torch.cat(each))
+
+
+def run_seconds(of: Measured, part: slice = slice(None), *, kept: bool = False) -> float:
+    """Seconds of a run of all models over some batches, or with what an earlier one kept."""
+    if not kept:
+        for model in of.prepared.models:
+            model.forget_inputs()
+    every = list(batches(of.prepared.corpus, of.prepared.config.batch_tokens))
+    started = time.perf_counter()
+    for batch in every[part]:
+        for model in of.prepared.models:
+            stream(model, batch, lambda layer, pre, post: None)
+    return time.perf_counter() - started
