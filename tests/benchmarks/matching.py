@@ -7,11 +7,13 @@ shape. `--tiles`, `--gpt2-small`, `--suite` and `--agreement` give these alone; 
 on a GPU (`--device cuda`). `details` tells which is which.
 """
 
-import gc
+import argparse
+import json
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from neurontab.measure.matching import HIGHEST, Matching, Ranks
 from neurontab.measure.sketch_plan import MOST, REPLICATES
 from neurontab.measure.tile import Place
 
+PARTS = ("gpt2-small", "suite", "agreement")  # the first begins with those of tiles
 TOKENS = 1_000_000
 SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
@@ -41,12 +44,13 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     """What matching the suite costs, in runs of its models; and against what was published."""
     of = measured(tokens)
     clock = Clock()
-    once = run_seconds(of, slice(0, None, 2))  # half before and half after, as machines drift
+    before = run_seconds(of, slice(0, None, 2))  # half before and half after, as machines drift
     started = time.perf_counter()
     matching, done = of.matched_from(folder, clock, sketched=True)
     whole = time.perf_counter() - started
     again = run_seconds(of, kept=True)
-    once += run_seconds(of, slice(1, None, 2))
+    after = run_seconds(of, slice(1, None, 2))
+    once = before + after
     n = of.prepared.corpus.n_counted
     cost = published_cost(of.prepared.models[:2], of.prepared.corpus, PUBLISHED_BATCH, (2, 6))
     published = cost.of(n, 2 * of.prepared.plan.pairs)
@@ -67,9 +71,11 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     return figures, {
         "tokens": n,
         "run_seconds": round(once, 1),
+        "run_seconds_before_and_after": [round(before, 1), round(after, 1)],
         "run_again_seconds": round(again, 1),
         "inputs_kept": round(of.prepared.plan.kept_sequences / len(of.prepared.corpus.tokens), 3),
         "matching_seconds": round(whole, 1),
+        "stages_seconds": {name: round(each, 1) for name, each in clock.seconds.items()},
         "shares": {name: round(each / whole, 3) for name, each in shares.items()},
         "sketch_rows": plan.replicates * plan.buckets,
         **listed_figures(of, done),
@@ -176,33 +182,51 @@ def tiles(device: torch.device) -> tuple[dict[str, float], float]:
     return {name: round(each, 3) for name, each in (least | found).items()}, seconds
 
 
-def main() -> None:
-    """Prints the figures, as JSON when asked for; some parts of them alone, too."""
-    tokens = int(sys.argv[sys.argv.index("--tokens") + 1]) if "--tokens" in sys.argv else TOKENS
-    device = torch.device(
-        sys.argv[sys.argv.index("--device") + 1] if "--device" in sys.argv else "cpu"
-    )
-    figures: dict[str, float] = {}
-    details: dict[str, Any] = {}
-    alone = {"--tiles", "--gpt2-small", "--suite", "--agreement"} & set(sys.argv)
+def figures_of(part: str, tokens: int, device: torch.device) -> dict[str, Any]:
+    """The figures of one part, and `details`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if part == "suite":
+            figures, details = suite_figures(tokens, folder)
+        elif part == "agreement":
+            figures, details = agreement(folder)
+        else:
+            (figures, seconds), details = tiles(device), {}
+            if part == "gpt2-small":
+                found, details = gpt2_small(folder, seconds, device)
+                figures |= found
+    return figures | {"details": details}
 
-        def note(found: tuple[dict[str, float], dict[str, Any]]) -> None:
-            figures.update(found[0])
-            details.update(found[1])
-            gc.collect()  # models go round in circles; the next part plans with all memory again
 
-        if not alone or alone & {"--tiles", "--gpt2-small"}:
-            of_tiles, seconds = tiles(device)
-            note((of_tiles, {}))
-        if not alone or "--gpt2-small" in alone:
-            note(gpt2_small(folder, seconds, device))
-        if not alone or "--suite" in alone:
-            note(suite_figures(tokens, folder))
-        if not alone or "--agreement" in alone:
-            note(agreement(folder))
-    show(figures | {"details": details})
+def together(parts: Sequence[str], options: Sequence[str]) -> dict[str, Any]:
+    """Each part in a process of its own, so that it plans with all memory."""
+    figures: dict[str, Any] = {}
+    details: dict[str, Any] = {}
+    for part in parts:
+        command = [sys.executable, __file__, f"--{part}", "--json", *options]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(done.stdout)
+        details |= found.pop("details")
+        figures |= found
+    return figures | {"details": details}
+
+
+def main() -> None:
+    """Prints the figures, as JSON when asked for; some parts of them alone, too."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="of the suite")
+    parser.add_argument("--device", default="cpu", help="of tiles and of GPT-2 small's shape")
+    for part in ("tiles", *PARTS):
+        parser.add_argument(
+            f"--{part}", dest="parts", action="append_const", const=part, help="this part alone"
+        )
+    asked = parser.parse_args()
+    parts = asked.parts or PARTS
+    if len(parts) == 1:
+        show(figures_of(parts[0], asked.tokens, torch.device(asked.device)))
+    else:
+        show(together(parts, [f"--tokens={asked.tokens}", f"--device={asked.device}"]))
 
 
 if __name__ == "__main__":

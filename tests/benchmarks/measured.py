@@ -26,7 +26,7 @@ from neurontab.measure.survey import Member, Survey
 from neurontab.measure.token_share import TokenMeans, token_means
 from neurontab.multiplying import match_exactly
 from neurontab.passes import Passes
-from neurontab.prepare import Prepared, features_of, prepare
+from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Silent, Stage
 from neurontab.sketching import match_sketched
 
@@ -114,7 +114,10 @@ class Measured:
 
 
 def measured(tokens: int, n_models: int = 5) -> Measured:
-    """Some models of the suite, surveyed over so many tokens or all there are."""
+    """Some models of the suite, over so many tokens or all there are.
+
+    All neurons that vary take part, those of little support as well.
+    """
     from neurontab import suite
 
     config = BuildConfig(
@@ -127,8 +130,8 @@ def measured(tokens: int, n_models: int = 5) -> Measured:
     if every.corpus.n_counted > tokens:
         every = prepare(config.model_copy(update={"tokens": tokens}), Silent())
     models, text = every.models, every.corpus
-    d_vocab, features = models[0].facts.d_vocab, features_of(models[0], text, seed=0)
-    survey = Survey.of(text, models[0].widths, d_vocab, features, exported=0, seed=0)
+    d_vocab = models[0].facts.d_vocab
+    survey = Survey.of(text, models[0].widths, d_vocab, every.features, exported=0, seed=0)
     layers: dict[str, list[LayerFacts]] = {}
     means: dict[str, TokenMeans] = {}
     for model in models:

@@ -42,16 +42,16 @@ SMALL, MEDIUM = Shape(12, 768, 12), Shape(24, 1_024, 16)
 
 @dataclass(frozen=True)
 class Parts:
-    """Seconds a token: of one model, but for products of pairs of layers and listed pairs."""
+    """Seconds a token: of one model, or as said; products are of two layers."""
 
     run: float
     sketching: float
     turning: float
     listing: float  # of one model with another
-    product: float  # of two layers, in float32
+    product: float  # in float32
     rounded_product: float  # in bfloat16
     published_product: float
-    published_rotation: float  # of a layer
+    published_rotation: float  # of one layer
 
 
 def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, listed: int) -> Parts:
@@ -65,7 +65,7 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
     rows = torch.arange(batch)
     one, other = (torch.randn(PUBLISHED_BATCH, d_mlp, device=device).half() for _ in range(2))
     total = torch.zeros(d_mlp, d_mlp, dtype=torch.float64)  # on the host, as was published
-    rotation = torch.randn(d_mlp, d_mlp, device=device)
+    rotation, whole = torch.randn(d_mlp, d_mlp, device=device), one.float()
     sums = PairSums(d_mlp, d_mlp, device)
     hashing = Hashing(REPLICATES, buckets, 0)
     sketch = Sketch(REPLICATES, buckets, torch.zeros(1, d_mlp, device=device))
@@ -82,9 +82,6 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
     def published_product() -> None:
         total.add_((one.float().T @ other.float()).cpu().double())
 
-    def published_rotation() -> None:
-        (one.float() @ rotation).half()
-
     def turn() -> None:
         for layer in range(shape.n_layers):
             turned.add(x, rows, shift, first_unit=layer * d_mlp, batch=0)
@@ -100,7 +97,7 @@ def parts_of(model: LanguageModel, shape: Shape, *, batch: int, buckets: int, li
         product=each(lambda: sums.add(x, y)),
         rounded_product=each(lambda: sums.add(x.to(half), y.to(half))),
         published_product=seconds_of(published_product, device) / PUBLISHED_BATCH,
-        published_rotation=seconds_of(published_rotation, device) / PUBLISHED_BATCH,
+        published_rotation=seconds_of(lambda: whole @ rotation, device) / PUBLISHED_BATCH,
     )
 
 
