@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -151,7 +152,7 @@ def resolve(file: Path | None = None, preset: str | None = None, **given: object
     try:
         return BuildConfig.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_explained(error, file)) from error
+        raise ConfigError(_explained(error, file, by_hand)) from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -172,13 +173,15 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return both
 
 
-def _explained(error: ValidationError, file: Path | None) -> str:
+def _explained(error: ValidationError, file: Path | None, by_hand: Mapping[str, object]) -> str:
+    """Every wrong setting, under the place where it stands."""
     known = [*BuildConfig.model_fields, *Matching.model_fields]
-    lines = []
+    lines: dict[str, set[str]] = {}
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         hint = nearest(place, known) if problem["type"] == "extra_forbidden" else ""
         what = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"  {place}: {what}; found {problem['input']!r}.{hint}")
-    where = f" in {file}" if file else ""
-    return "\n".join([f"Settings that cannot be{where}:", *sorted(set(lines))])
+        where = f" in {file}" if file and not by_hand.keys() & {*problem["loc"][:1]} else ""
+        found = f"  {place}: {what}; found {problem['input']!r}.{hint}"
+        lines.setdefault(f"Settings that cannot be{where}:", set()).add(found)
+    return "\n".join(line for where, each in lines.items() for line in (where, *sorted(each)))

@@ -106,6 +106,17 @@ def test_all_slips_are_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_a_slip_given_by_hand_is_not_said_to_be_the_file_s(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("context = 2\n")
+    with pytest.raises(ConfigError) as error:
+        resolve(file, memory="much")
+    of_file, context, of_hand, memory = str(error.value).splitlines()
+    assert (of_file, of_hand) == (f"Settings that cannot be in {file}:", "Settings that cannot be:")
+    assert context.startswith("  context: ")
+    assert memory.startswith("  memory: ")
+
+
 def test_a_missing_file_is_said() -> None:
     with pytest.raises(ConfigError, match=r"No config file nowhere.toml"):
         resolve(Path("nowhere.toml"))
