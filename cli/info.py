@@ -49,7 +49,7 @@ def info(run: RunFolder = None) -> None:
 
 def _matching(how: "Matched") -> str:
     """By what neurons were matched, and in how many rows it is known how that nothing is missed."""
-    counts = ", ".join(f"{n:,} {name}" for name, n in how.certificates.items() if n)
+    counts = ", ".join(f"{n:,} {name}" for name, n in how.certificates.items())
     rounded = f"products in {how.precision}"
     if how.rounding_error is not None:
         rounded += f", which err by about {how.rounding_error:.0e}"

@@ -57,8 +57,8 @@ COLUMNS = (
     Column(
         "held_out_excess",
         pl.Float32,
-        "Mean of held_out_corr minus mean_baseline: matches chosen on one half of the documents, "
-        "measured on the other.",
+        "Mean of held_out_corr minus mean_baseline: of the kept matches, the one that is best on "
+        "one half of the documents, measured on the other.",
         nullable=True,
     ),
     Column(

@@ -21,6 +21,7 @@ from neurontab.sketching import list_longer
 Activations = dict[Place, Tensor]
 ROOM = 10**6
 AT_ONCE = 65_536  # positions
+RARE_DECOYS = 9  # of a side, before its pairs
 
 
 def settled(
@@ -81,6 +82,25 @@ def add_all(finals: Finals, family: Family, activations: Activations) -> None:
         for (one, other), listed in finals.listed.items():
             listed.add(turned[one], turned[other])
         finals.add_dense(turned)
+
+
+def rare_pairs(n: int, pairs: int) -> tuple[Activations, Family]:
+    """Pairs that correlate by 0.64 through three positions of the last hundredth, by no more.
+
+    On either side stand eight decoys, and what is opposite to them. They correlate by 0.6 with the
+    pairs' other side, but do not share the three positions: signs that cancel these hide a pair.
+    """
+    random = torch.Generator().manual_seed(0)
+    last = n - n // 100 + torch.rand(pairs, n // 100, generator=random).argsort(dim=1)[:, :3]
+    events = torch.zeros(n, pairs)
+    events[last.T, torch.arange(pairs)] = (n / 3) ** 0.5
+    common = torch.randn(2, n, 1, generator=random)
+    noise = 0.05 * torch.randn(2, n, RARE_DECOYS - 1, generator=random)
+    activations = {}
+    for model, decoy, shared, each in zip("ab", common, common.flip(0), noise, strict=True):
+        neurons = torch.cat([-decoy, decoy + each, 0.8 * events + 0.6 * shared], dim=1)
+        activations[Place(model, 0)] = neurons
+    return activations, summed(activations).family
 
 
 def rare_family(n: int) -> tuple[Activations, Family]:

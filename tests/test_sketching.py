@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import tiny
 import torch
 from killed import settings_of, stopped_again_and_again, with_mode
+from typer.testing import CliRunner
 
 from neurontab.building import build
 from neurontab.errors import StoppedError
@@ -24,6 +26,7 @@ from neurontab.progress import Silent, Stage
 from neurontab.run import Run
 from neurontab.sketching import ESTIMATES, LONGER_LISTS
 
+app = import_module("neurontab.cli.app").app
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
 
 
@@ -48,6 +51,31 @@ def test_both_modes_find_the_same(runs: tuple[Run, Run], table: str) -> None:
     ]
     assert exact.select(names).equals(sketch.select(names))
     assert exact["corr"].to_numpy() == pytest.approx(sketch["corr"].to_numpy(), abs=1e-6)
+
+
+def test_info_counts_rows_by_how_it_is_known_that_nothing_is_missed(runs: tuple[Run, Run]) -> None:
+    for run in runs:
+        best = run.scan("matches").filter(pl.col("rank") == 1).collect()
+        counted = best["certificate"].cast(pl.String).value_counts()
+        counts = dict(counted.iter_rows())
+        kinds = ("exact", "bound", "probabilistic")
+        rows = ", ".join(f"{counts.get(kind, 0):,} {kind}" for kind in kinds)
+        said = CliRunner().invoke(app, ["info", "-r", str(run.folder)]).stdout
+        assert f"rows: {rows}" in said
+        assert ("in a further pass" in said) == (run == runs[1])
+
+
+def test_the_least_correlation_by_source_is_that_of_the_sources(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=4_000))
+    other = tiny.write_text(tmp_path / "others.txt", tokens=3_000, seed=1)
+    both = settings.model_copy(update={"corpus": (*settings.corpus, str(other))})
+    run = build(both, tmp_path / "run")
+    sources = run.scan("match_sources").collect()
+    assert sources["source"].n_unique() == 2
+    least = sources.group_by(KEY).agg(pl.col("corr").min())
+    matches = run.scan("matches").collect().join(least, on=KEY, how="left", suffix="_least")
+    assert matches.height > 0
+    assert matches["min_source_corr"].equals(matches["corr_least"])
 
 
 def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:

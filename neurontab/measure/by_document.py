@@ -71,7 +71,7 @@ class ByDocument:
             {
                 **self.family.located(model, unit[best]),
                 "left_out": found.left_out[best, :some].float().numpy(),
-                "held_out_corr": _known(_held_out(unit, found.halves)),
+                "held_out_corr": _known(held_out(unit, found.halves)),
             },
         )
 
@@ -176,8 +176,11 @@ def standard_error(
     return ((pseudo - centre).square() / (h - 1)).mean(dim=1).sqrt()
 
 
-def _held_out(unit: Units, halves: Float[Tensor, "pair half"]) -> Float[Tensor, " row"]:
-    """Of each unit, the match chosen in one half, measured in the other; mean of both ways."""
+def held_out(unit: Units, halves: Float[Tensor, "pair half"]) -> Float[Tensor, " row"]:
+    """Of each unit, the pair that is best in one half, measured in the other; mean of both ways.
+
+    NaN where a pair of the unit has no correlation in a half.
+    """
     halves = halves.nan_to_num(nan=-2)
     rows, row = unit.unique(return_inverse=True)
     found = torch.zeros(len(rows), dtype=torch.float64)

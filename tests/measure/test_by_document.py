@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurontab.measure.by_document import ByDocument, standard_error
+from neurontab.measure.by_document import ByDocument, held_out, standard_error
 from neurontab.measure.document_groups import GROUPS, DocumentGroups
 from neurontab.measure.family import Family, LayerFacts
 from neurontab.measure.finals import Finals
@@ -116,6 +116,22 @@ def test_the_95_percent_interval_covers_the_truth_as_often_as_it_says() -> None:
     by_token = (1 - whole**2) / N**0.5
     naive = ((whole - 0.45).abs() < 1.96 * by_token).double().mean().item()
     assert naive < 0.7  # as if every position were a draw of its own
+
+
+def test_what_is_best_in_one_half_is_measured_in_the_other() -> None:
+    random = torch.Generator().manual_seed(0)
+    unit = torch.tensor([2, 2, 2, 5, 7, 7, 7, 7, 9, 9])
+    halves = torch.rand(len(unit), 2, generator=random, dtype=torch.float64) * 2 - 1
+    halves[-1, 1] = torch.nan
+    expected = []
+    for each in (2, 5, 7):
+        first, second = halves[unit == each].T.tolist()
+        there = second[first.index(max(first))]
+        back = first[second.index(max(second))]
+        expected.append((there + back) / 2)
+    found = held_out(unit, halves).tolist()
+    assert found[:3] == pytest.approx(expected)
+    assert np.isnan(found[3])
 
 
 def test_one_group_has_no_standard_error() -> None:

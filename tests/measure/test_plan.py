@@ -9,7 +9,7 @@ from neurontab.errors import RunError
 from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.plan import INPUTS, Plan, plan
-from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
+from neurontab.measure.sketch_plan import FEWEST, FEWEST_TOKENS, MOST, REPLICATES, Mode
 from neurontab.measure.stages import COSTS, Speed
 
 GIB = 2**30
@@ -84,9 +84,14 @@ def test_a_seven_billion_family_is_planned_without_being_run() -> None:
     assert exact.stages["products"].flop == passes * run + 2 * tiles * 11_008**2 * tokens
     rotated = 4 * (5 * n - n) * 32 * 11_008**2 * 5  # two products a tile and direction
     assert exact.stages["baselines"].flop == NEEDS.draws * rotated
-    sketched = planned(SEVEN, tokens, mode="sketch", free=400 * 10**9)
+    assert passes == tiles  # there is no room for two beside the models
+    sketched = planned(SEVEN, tokens, mode="sketch", free=10**12)
     assert sketched.sketch is not None
-    assert sketched.sketch.buckets <= MOST
+    assert FEWEST < sketched.sketch.buckets <= MOST
+    assert sketched.memory <= sketched.budget == pytest.approx(0.6 * 10**12)
+    groups = 3 * 2**30 // (3 * 12 * n)  # of tokens: sums of a model by three offsets in 3 GiB
+    rows = REPLICATES * sketched.sketch.buckets + groups
+    assert sketched.stages["estimates"].flop == 2 * tiles * 11_008**2 * rows
     added = REPLICATES * 5 * n * tokens
     assert sketched.stages["sketches"].flop == run + 2 * added
     assert sketched.places["sketches"] >= 4 * 5 * n * REPLICATES * sketched.sketch.buckets
@@ -101,11 +106,11 @@ def test_what_five_large_models_need_is_refused_on_one_card_with_the_sizes(tmp_p
 
 
 def test_auto_takes_what_takes_less_time() -> None:
-    for tokens in (60_000, 300_000, 1_000_000, 10_000_000):
+    """From so many tokens on, below which what sketches leave open costs more than is planned."""
+    for tokens in (60_000, 100_000, 300_000, 1_000_000, 10_000_000):
         found = {mode: planned(SUITE, tokens, mode=mode) for mode in ("auto", "sketch", "exact")}
         faster = min(found["sketch"].seconds, found["exact"].seconds)
-        worth_it = found["sketch"].sketch is not None and found["sketch"].sketch.worth_it
-        expected = faster if worth_it else found["exact"].seconds
+        expected = faster if tokens >= FEWEST_TOKENS else found["exact"].seconds
         assert found["auto"].seconds == expected
     assert planned(SUITE, 60_000).sketch is None
     assert planned(SUITE, 1_000_000).sketch is not None

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from sketched import ROOM, add_all, rare_family, settled
+from sketched import RARE_DECOYS, ROOM, add_all, rare_family, rare_pairs, settled
 from summed import CPU, WIDTHS, drawn_activations, matched, summed
 
 from neurontab.measure.best import NONE
@@ -66,9 +66,9 @@ def test_certified_matches_are_those_of_all_products(
 def test_bounds_that_are_too_tight_give_wrong_certificates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The test above would see it: with no nats to spare some of the best are missed.
+    """With no nats to spare, nor anything for what an estimate may err by, some are missed.
 
-    What an estimate may err by, which only decides what is measured at first, is left out.
+    The latter only decides what is measured at first.
     """
     monkeypatch.setattr("neurontab.measure.candidates.MARGIN", 0.0)
     exact = matched(TILES, k=1, n_twins=1)
@@ -101,6 +101,24 @@ def test_an_event_at_three_positions_is_found_and_certified_whatever_the_signs()
         )
         assert found.state["a/b/highest/index"][0].tolist() == [10]
         assert found.state["a/b/highest/value"][0].item() == pytest.approx(1 / 1.0025, abs=2e-3)
+
+
+def test_rare_pairs_are_found_whatever_the_signs_but_not_with_bounds_that_are_too_tight() -> None:
+    pairs = 64
+    activations, family = rare_pairs(20_000, pairs)
+    planted = RARE_DECOYS + torch.arange(pairs)
+
+    def missed(nats: float) -> int:
+        """Of all pairs, over twenty seeds of signs, with one replicate that may cancel them."""
+        found = (
+            settled(family, activations, Hashing(1, 256, seed), nats, ranks=Ranks(1, 1, False))
+            for seed in range(20)
+        )
+        best = (matching.state["a/b/highest/index"][RARE_DECOYS:, 0] for matching in found)
+        return sum(int((index != planted).sum()) for index in best)
+
+    assert missed(14.0) == 0
+    assert missed(1.0) > 0
 
 
 def test_rows_that_fail_are_measured_whole() -> None:
