@@ -117,7 +117,8 @@ def plan(
     """The plan for a family over so many tokens.
 
     `free` are the bytes that may be had, `allowed` those that may be used, if told; `begun` the
-    sketches with which an interrupted build began. Mode `auto` takes what takes less time.
+    sketches with which an interrupted build began. Mode `auto` takes what takes less time; all
+    products where there are fewer tokens than FEWEST_TOKENS.
     """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     place = memory(models, needs, allowed=allowed, free=free)
