@@ -5,7 +5,6 @@ them than a list holds, all pairs are read again, into longer lists. Rows that t
 are measured with all neurons, in further passes.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -98,8 +97,7 @@ def _candidates(
 
     The sketches are forgotten when that is known.
     """
-    statements = 2 * sum(len(family.eligible(model)) for model in family.layers) ** 2
-    nats = math.log(statements / plan.failure)
+    nats = plan.nats(sum(len(family.eligible(model)) for model in family.layers))
     rows = plan.replicates * plan.buckets
     candidates = Candidates(family, ranks, plan.listed, rows, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}

@@ -5,12 +5,12 @@ from typing import Annotated
 import polars as pl
 
 from neurontab.tables.schemas import NEURON_KEY, PAPER
+from neurontab.tables.student import quantile
 from neurontab.tables.table import Column, at_least, between
 
-VERSION = 4
+VERSION = 5
 KEYS = NEURON_KEY
 SOURCE = f"{PAPER}, 3.1"
-QUANTILE = 2.01  # of Student's t, 97.5 % at 49 degrees of freedom: about 50 groups of documents
 FEWEST = 2  # groups of documents, or draws, that have a spread
 
 
@@ -42,9 +42,9 @@ COLUMNS = (
         "excess_lo",
         pl.Float32,
         "Lower end of a 95 % interval of excess_corr over documents and random draws of the "
-        "baseline (the spread of draws is left out where there is one); null with one group of "
-        "documents.",
-        "Busing et al. 1999, eq. 10",
+        "baseline (the spread of draws is left out where there is one), by Student's t with the "
+        "degrees of freedom of both together; null with one group of documents.",
+        "Busing et al. 1999, eq. 10; Satterthwaite 1946",
         nullable=True,
     ),
     Column("excess_hi", pl.Float32, "Upper end of that interval.", nullable=True),
@@ -130,8 +130,8 @@ def universality(
         .join(twinned, on=keys, how="left")
         .join(models.select(n_others=pl.len() - 1), how="cross")
         .with_columns(
-            excess_lo=pl.col("excess_corr") - QUANTILE * pl.col("excess_se"),
-            excess_hi=pl.col("excess_corr") + QUANTILE * pl.col("excess_se"),
+            excess_lo=pl.col("excess_corr") - pl.col("far"),
+            excess_hi=pl.col("excess_corr") + pl.col("far"),
             held_out_excess=pl.col("held_out") - pl.col("mean_baseline"),
             is_universal=(pl.col("excess_corr") > threshold).fill_null(value=False),
             is_universal_strict=(pl.col("n_partners_universal") == pl.col("n_others")).fill_null(
@@ -156,6 +156,7 @@ def _partners(
     drawn = baselines.group_by(pair).agg(
         raw=pl.col("corr").filter(pl.col("kind") == "raw").cast(pl.Float64).mean(),
         raw_variance=_variance_of_mean(pl.col("corr").filter(pl.col("kind") == "raw")),
+        raw_draws=(pl.col("kind") == "raw").sum(),
         standardised=pl.col("corr")
         .filter(pl.col("kind") == "standardised")
         .cast(pl.Float64)
@@ -205,35 +206,45 @@ def _variance_of_mean(draws: pl.Expr) -> pl.Expr:
 def _spread(
     partners: pl.LazyFrame, jackknife: pl.LazyFrame, document_groups: pl.LazyFrame
 ) -> pl.LazyFrame:
-    """One row per neuron: standard error of its excess, and its correlation held out.
+    """One row per neuron: how far the interval of its excess reaches, its correlation held out.
 
     The jackknife is of the mean over the other models: the same documents are left out of all.
     Groups are of unequal size: with h = n / n_g, the pseudo-values h θ - (h - 1) θ_(g) have the
     weighted mean Σ_g p_g / h_g, and the variance is the mean of their squared distances from it
-    over h - 1 (Busing et al. 1999, eq. 8 and 10).
+    over h - 1 (Busing et al. 1999, eq. 8 and 10). Variances v_i of documents and of each model's
+    draws add up to v; with f_i degrees of freedom each, v has v² / Σ v_i² / f_i (Satterthwaite
+    1946).
     """
     keys = [key.name for key in KEYS]
     pair = [*keys, "other_model"]
     groups = document_groups.filter(pl.col("n") > 0).select(
         "document_group", h=pl.col("n").sum() / pl.col("n"), groups=pl.len()
     )
-    kept = partners.select(*pair, "corr", "raw_variance").join(jackknife, on=pair)
+    kept = partners.select(*pair, "corr", "raw_variance", "raw_draws").join(jackknife, on=pair)
     left_out = (
         kept.with_columns(document_group=pl.int_ranges(0, pl.col("left_out").list.len()))
         .explode("left_out", "document_group")
         .with_columns(pl.col("document_group").cast(pl.Int32), pl.col("left_out").cast(pl.Float64))
         .join(groups.filter(pl.col("groups") >= FEWEST), on="document_group")
         .group_by(*keys, "document_group")
-        .agg(pl.col("left_out", "corr").mean(), pl.col("h").first())
+        .agg(pl.col("left_out", "corr").mean(), pl.col("h", "groups").first())
         .with_columns(pseudo=pl.col("h") * pl.col("corr") - (pl.col("h") - 1) * pl.col("left_out"))
         .with_columns(centre=(pl.col("pseudo") / pl.col("h")).sum().over(keys))
         .group_by(keys)
-        .agg(by_document=((pl.col("pseudo") - pl.col("centre")).pow(2) / (pl.col("h") - 1)).mean())
+        .agg(
+            by_document=((pl.col("pseudo") - pl.col("centre")).pow(2) / (pl.col("h") - 1)).mean(),
+            free=pl.col("groups").first() - 1,
+        )
     )
+    free = (pl.col("raw_draws").cast(pl.Float64) - 1).clip(lower_bound=1)
     drawn = kept.group_by(keys).agg(
         of_draws=pl.col("raw_variance").sum() / pl.len().pow(2),
+        squares=(pl.col("raw_variance").pow(2) / free).sum() / pl.len().cast(pl.Float64).pow(4),
         held_out=pl.col("held_out_corr").cast(pl.Float64).mean(),
     )
+    variance = pl.col("by_document") + pl.col("of_draws")
+    freedom = variance.pow(2) / (pl.col("by_document").pow(2) / pl.col("free") + pl.col("squares"))
+    far = pl.when(variance > 0).then(quantile(freedom) * variance.sqrt())
     return drawn.join(left_out, on=keys, how="left").select(
-        *keys, "held_out", excess_se=(pl.col("by_document") + pl.col("of_draws")).sqrt()
+        *keys, "held_out", far=far.otherwise(variance)
     )

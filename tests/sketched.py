@@ -84,6 +84,19 @@ def add_all(finals: Finals, family: Family, activations: Activations) -> None:
         finals.add_dense(turned)
 
 
+def missed_rare_pairs(n: int, nats: float, pairs: int = 64, seeds: int = 20) -> int:
+    """Of rare pairs, over so many seeds of signs, with one replicate that may cancel them."""
+    activations, family = rare_pairs(n, pairs)
+    planted = RARE_DECOYS + torch.arange(pairs)
+    missed = 0
+    for seed in range(seeds):
+        hashing = Hashing(1, 256, seed)
+        found = settled(family, activations, hashing, nats, ranks=Ranks(1, 1, two_sided=False))
+        index = found.state["a/b/highest/index"][RARE_DECOYS:, 0]
+        missed += int((index != planted).sum())
+    return missed
+
+
 def rare_pairs(n: int, pairs: int) -> tuple[Activations, Family]:
     """Pairs that correlate by 0.64 through three positions of the last hundredth, by no more.
 

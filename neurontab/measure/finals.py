@@ -35,6 +35,7 @@ AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
 # torch brings triton where it can use an NVIDIA GPU; triton needs a compiler of C.
 COMPILED = find_spec("triton") is not None and any(map(which, ("cc", "gcc", "clang")))
 BLOCK = 8_192  # units of which a piece stays in a processor's cache
+TOGETHER = 8  # pieces of whole rows that are multiplied together
 
 
 class GroupMoments(Accumulator):
@@ -214,12 +215,10 @@ class Finals:
         for other, dense in self.dense.items():
             device = dense.products.device
             rows = {model: units.to(device) for model, units in self.rows_with(other).items()}
-            parts = zip(*(turned[model].parts() for model in rows), strict=True)
-            for mine, theirs in zip(parts, turned[other].parts(), strict=True):
-                x = torch.cat(
-                    [part[units] for part, units in zip(mine, rows.values(), strict=True)]
-                )
-                dense.add(x.T, theirs.T)
+            mine = (turned[model].joined(units, TOGETHER) for model, units in rows.items())
+            every = turned[other].joined(slice(None), TOGETHER)
+            for theirs, *x in zip(every, *mine, strict=True):
+                dense.add(torch.cat(x).T, theirs.T)
 
     def __bool__(self) -> bool:
         return bool(self.listed or self.dense)

@@ -9,6 +9,8 @@ from torch import Tensor
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.precision import product
 
+AT_ONCE = 4_096  # neurons: a product takes half of the memory of its sums beside them
+
 
 class PairSums(Accumulator):
     """Sum over tokens of x yᵀ, for shifted activations x and y of two layers [neuron, other].
@@ -24,7 +26,9 @@ class PairSums(Accumulator):
 
     def add(self, x: Float[Tensor, "token neuron"], y: Float[Tensor, "token other"]) -> None:
         """Counts some more tokens; both sides shifted, the same tokens in the same order."""
-        self.products += product(x, y)
+        for first in range(0, x.shape[1], AT_ONCE):
+            here = slice(first, first + AT_ONCE)
+            self.products[here] += product(x[:, here], y)
         self.n += len(x)
 
     def result(

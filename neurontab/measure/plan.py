@@ -9,13 +9,7 @@ from pathlib import Path
 from neurontab.errors import RunError
 from neurontab.measure.memory import KeptInputs, Memory, Needs, memory, read_by_mlps, weights_of
 from neurontab.measure.models import ModelFacts
-from neurontab.measure.sketch_plan import (
-    FEWEST_TOKENS,
-    SKETCHED,
-    Mode,
-    SketchPlan,
-    sketch_plan,
-)
+from neurontab.measure.sketch_plan import SKETCHED, Mode, SketchPlan, sketch_plan
 from neurontab.measure.stages import (
     Extent,
     Speed,
@@ -117,8 +111,8 @@ def plan(
     """The plan for a family over so many tokens.
 
     `free` are the bytes that may be had, `allowed` those that may be used, if told; `begun` the
-    sketches with which an interrupted build began. Mode `auto` takes what takes less time; all
-    products where there are fewer tokens than FEWEST_TOKENS.
+    sketches with which an interrupted build began. Mode `auto` takes what takes less time, of what
+    fits.
     """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     place = memory(models, needs, allowed=allowed, free=free)
@@ -137,11 +131,10 @@ def plan(
     beside = max(place.together + sketch.size + tiles, place.alone)
     kept = KeptInputs.of(models, needs, place.budget - beside).unless_few()
     exactly_kept = KeptInputs.of(models, needs, place.budget - place.needed)
-    sketched = by_sketches(extent, sketch, speed, kept.share)
+    sketched = by_sketches(extent, sketch, speed, kept.share, left - kept.size)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)
     fits = place.together + sketch.size <= place.budget
-    enough = sketch.worth_it and tokens >= FEWEST_TOKENS and fits
-    faster = begun or (enough and total_seconds(sketched) < total_seconds(exact))
+    faster = begun or (fits and total_seconds(sketched) < total_seconds(exact))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
     states = STATES * needs.processes

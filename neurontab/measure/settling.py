@@ -15,6 +15,8 @@ from neurontab.measure.finals import Finals, dense_corr, listed_corr
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
 from neurontab.measure.sums import SUM_BYTES
 
+LESS = 0.95  # of what would just fit, if pairs were in two lists as often in long as in short ones
+
 Models = tuple[str, str]
 Pairs = tuple[Units, Units]
 Listed = tuple[str, str, Units, Int[Tensor, "_ _"]]  # of a model's rows with another's units
@@ -40,7 +42,8 @@ class Settling:
         """Longer lists stand for those of the same neurons, unless that is too much in all.
 
         Sums of listed pairs are kept for so many groups of documents; there is room for those of so
-        many `pairs` of a neuron and other model, on average.
+        many `pairs` of a neuron and other model, on average; of the longest lists that are beyond
+        it, rows are measured whole.
         """
         self._family, self._matching = family, matching
         self._groups = groups
@@ -50,6 +53,7 @@ class Settling:
         self._choose([*_without(short, longer), *again])
         if again and self._too_many(self._pairs(self._lists(whole=False))):
             self._choose(short)
+        self._keep_to_plan()
         self.n_further = 0  # rows that the chosen pairs did not settle
 
     def passes(self, room: int) -> Iterator[Finals]:
@@ -93,11 +97,27 @@ class Settling:
         for (model, other, _), each in chosen:
             none = torch.zeros(self._width(model), dtype=torch.bool)
             self._whole.setdefault((model, other), none)[each.units[each.dense]] = True
-        self._open = {models: rows.clone() for models, rows in self._whole.items()}  # still to be
+
+    def _keep_to_plan(self) -> None:
+        """Has the rows with the longest lists measured whole, while there is no room for all.
+
+        What is whole is still open.
+        """
+        while (n := _count(self._pairs(self._lists(whole=False)))) > self._planned:
+            lists = [(m, o, self._not_whole(m, o, each)) for (m, o, _), each in self._chosen]
+            lengths = [(each.index >= 0).sum(dim=1) for _, _, each in lists]
+            every, order = torch.cat(lengths).sort(stable=True)
+            kept = every.cumsum(0) <= LESS * every.sum() * self._planned / n
+            too_long = torch.zeros(len(every), dtype=torch.bool)
+            too_long[order[~kept]] = True
+            rows = too_long.split(list(map(len, lengths)))
+            for (model, other, each), those in zip(lists, rows, strict=True):
+                self._whole[model, other][each.units[those]] = True
+        self._open = {models: rows.clone() for models, rows in self._whole.items()}
 
     def _too_many(self, pairs: Mapping[Models, Pairs], more: int = 0) -> bool:
         """Whether there are more than planned for."""
-        return sum(len(units) for units, _ in pairs.values()) + more > self._planned
+        return _count(pairs) + more > self._planned
 
     def _lists(self, *, whole: bool) -> Iterator[Listed]:
         """What is chosen, without that of whole rows unless it is wanted."""
@@ -206,6 +226,10 @@ class Settling:
             place = torch.searchsorted(keys, key)
             corr[row, rank] = listed_corr(self._family, models, sums)[place]
         return corr
+
+
+def _count(pairs: Mapping[Models, Pairs]) -> int:
+    return sum(len(units) for units, _ in pairs.values())
 
 
 def _without(

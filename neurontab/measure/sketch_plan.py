@@ -1,8 +1,12 @@
-"""How large sketches are, and what they keep in memory."""
+"""How large sketches are, what they keep in memory, and what they leave open."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
+from neurontab.measure.bounds import slack
 from neurontab.measure.precision import Precision
 
 Mode = Literal["auto", "sketch", "exact"]
@@ -10,8 +14,7 @@ Mode = Literal["auto", "sketch", "exact"]
 REPLICATES = 6
 FAILURE = 0.01  # probability that anything at all is wrong in the best matches of a family
 TOKENS_A_BUCKET = 90  # of one replicate
-FEWEST, MOST = 850, 10_880  # buckets of a replicate that are worth it
-FEWEST_TOKENS = 250_000  # below, so few buckets leave so much open that all products are cheaper
+MOST = 10_880  # buckets of a replicate that are worth it
 SKETCHED = 5_120  # tokens at least for any sketch
 LISTED = (256, 512)  # pairs of a neuron and other model at most; more where they fit
 CHOSEN = 24  # of them that are measured, about, and at least have room; a pair counts once
@@ -32,10 +35,27 @@ class SketchPlan:
     size: int  # bytes of sketches, means, lists and sums
     products: Precision  # in which sketches are multiplied
 
-    @property
-    def worth_it(self) -> bool:
-        """Whether there are buckets enough for bounds that settle anything."""
-        return self.buckets >= FEWEST
+    def nats(self, neurons: int) -> float:
+        """Of each bound, so that those on either side of all pairs hold together."""
+        return math.log(2 * neurons**2 / self.failure)
+
+    def overflown(self, neurons: int) -> float:
+        """About which share of the lists is too short, as the suite has it.
+
+        The fewer buckets, the wider the bounds, and the more may be among the best. These two are
+        fitted to what tests/benchmarks/modes.py prints.
+        """
+        return min(math.exp(1.08 - 0.278 / self._width(neurons)), 1.0)
+
+    def expected(self, neurons: int) -> float:
+        """About how many pairs of a neuron and other model are measured, as the suite has it."""
+        wider = max(self._width(neurons) / 0.031, 1.0)
+        return min(CHOSEN * math.pow(wider, 1.4), float(self.listed))
+
+    def _width(self, neurons: int) -> float:
+        """How far a bound is from an estimate of no correlation, at least."""
+        nats, none = self.nats(neurons), torch.zeros(())
+        return math.sqrt(float(slack(nats, self.replicates, self.buckets, none)))
 
 
 def sketch_plan(
@@ -51,7 +71,7 @@ def sketch_plan(
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
     They take half of `room` bytes at most, lists a third unless they are the shortest. Sums of
-    chosen pairs take the place of sketches.
+    chosen pairs take the place of sketches, or as much of a half as they are expected to need.
     """
     once = 2 * neurons * models
     lists = {n: once * (PAIR_BYTES * (n + n * LONGER // OVERFLOWN) + LIST_BYTES) for n in LISTED}
@@ -60,6 +80,7 @@ def sketch_plan(
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)
     sums = 4 * neurons * (REPLICATES * buckets + groups + 1)
     by_group = 8 * document_groups * neurons * models
-    chosen = max(sums // by_group, CHOSEN)
-    size = lists[listed] + max(sums, chosen * by_group)
-    return SketchPlan(REPLICATES, buckets, listed, chosen, FAILURE, size, products)
+    plan = SketchPlan(REPLICATES, buckets, listed, CHOSEN, FAILURE, 0, products)
+    needed = min(math.ceil(plan.expected(neurons)), room // 2 // by_group)
+    chosen = max(sums // by_group, needed, CHOSEN)
+    return replace(plan, chosen=chosen, size=lists[listed] + max(sums, chosen * by_group))

@@ -1,11 +1,15 @@
 """What matching costs, stage by stage: FLOP, and the seconds that they take at some speed."""
 
+import math
 from dataclasses import dataclass
 
 from neurontab.measure.precision import Precision
-from neurontab.measure.sketch_plan import CHOSEN, SketchPlan
+from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
+from neurontab.measure.sums import SUM_BYTES
 
 ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
+SCATTERED = 4  # times as long for products of a few rows of each layer
+CHOOSE_SECONDS = 2.5e-6  # a listed pair, to be chosen before and ranked after it is measured
 
 
 @dataclass(frozen=True)
@@ -32,13 +36,15 @@ class Costs:
 
     statistics: float  # runs of a model: measuring it alone
     adding: float  # FLOP of a matrix product: one addition to a sketch
+    bounded: float  # FLOP of a matrix product: the bounds of one pair, beside its estimate
     listed: float  # FLOP of a matrix product: one listed pair at one token
     ablated: float  # FLOP of a matrix product: one logit that changes
 
 
 COSTS = {
-    "cpu": Costs(1.8, 60.0, 10.0, 600.0),  # tests/benchmarks/{stream,matching}.py
-    "cuda": Costs(4.4, 630.0, 61.0, 1_000.0),  # of an H100, medium_gpt2.py; ablated by arithmetic
+    "cpu": Costs(1.8, 60.0, 12_000.0, 8.0, 600.0),  # tests/benchmarks/{stream,modes}.py
+    # Of an H100, medium_gpt2.py; ablated by arithmetic.
+    "cuda": Costs(4.4, 630.0, 23_000.0, 61.0, 1_000.0),
 }
 
 
@@ -89,27 +95,50 @@ def exactly(extent: Extent, passes: int, speed: Speed, kept: float) -> Stages:
     return {
         "products": Stage(runs + flop, runs / speed.run + flop / speed.product),
         "baselines": _baselines(extent, speed),
-        "by document": _listed(extent, extent.kept, speed, kept),
+        "by document": _listed(extent, float(extent.kept), speed, kept),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
     }
 
 
-def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed, kept: float) -> Stages:
+def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed, kept: float, room: int) -> Stages:
     """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass.
 
-    Of a share of the tokens, `kept`, the inputs of MLPs are.
+    Of a share of the tokens, `kept`, the inputs of MLPs are. Few lists that overflow are made
+    longer; of many, whole rows are measured, as many at once as `room` bytes hold.
     """
     rows = sketch.replicates * sketch.buckets + extent.groups
     additions = sketch.replicates * extent.neurons * extent.tokens
     estimates = 2 * extent.products * rows
+    bounded = (estimates + speed.costs.bounded * extent.products) / speed.quick_product
+    overflown = sketch.overflown(extent.neurons)
+    few = OVERFLOWN * overflown <= 1
+    again = 2 * overflown if few else 0.0  # both directions of what was read once for both
     run = _run_again(extent, kept)
     seconds = run / speed.run + speed.costs.adding * additions / speed.product
     return {
         "sketches": Stage(run + 2 * additions, seconds),
-        "estimates": Stage(estimates, estimates / speed.quick_product),
+        "estimates": Stage(estimates, bounded),
+        "longer lists": Stage(again * estimates, SCATTERED * again * bounded),
         "baselines": _baselines(extent, speed),
-        "finals": _listed(extent, CHOSEN, speed, kept),
+        "finals": _listed(extent, sketch.expected(extent.neurons), speed, kept),
+        **({} if few else _whole_rows(extent, overflown, speed, kept, room)),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
+    }
+
+
+def _whole_rows(extent: Extent, share: float, speed: Speed, kept: float, room: int) -> Stages:
+    """A share of all rows with all neurons: at first beside listed pairs, then in further passes.
+
+    Their matches are measured by document in one more.
+    """
+    rows = share * extent.neurons * extent.models
+    size = SUM_BYTES * rows * extent.neurons / extent.models
+    further = math.ceil(size / room) - 1 if room > 0 else 0
+    flop = 4 * share * extent.products * extent.tokens
+    runs = further * _run_again(extent, kept)
+    return {
+        "whole rows": Stage(runs + flop, runs / speed.run + flop / speed.product),
+        "by document": _listed(extent, share * extent.kept, speed, kept),
     }
 
 
@@ -118,11 +147,13 @@ def _baselines(extent: Extent, speed: Speed) -> Stage:
     return Stage(flop, flop / speed.product)
 
 
-def _listed(extent: Extent, listed: int, speed: Speed, kept: float) -> Stage:
+def _listed(extent: Extent, listed: float, speed: Speed, kept: float) -> Stage:
     """The models once more, and products of so many pairs for a neuron and other model."""
-    pairs = listed * extent.neurons * extent.models * extent.tokens
+    pairs = listed * extent.neurons * extent.models
+    products = pairs * extent.tokens
     run = _run_again(extent, kept)
-    return Stage(run + 2 * pairs, run / speed.run + speed.costs.listed * pairs / speed.product)
+    measured = run / speed.run + speed.costs.listed * products / speed.product
+    return Stage(run + 2 * products, measured + CHOOSE_SECONDS * pairs)
 
 
 def _run_again(extent: Extent, kept: float) -> float:

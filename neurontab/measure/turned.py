@@ -6,7 +6,7 @@ position]. Every unit of a piece begins at a whole number of vectors; zeros fill
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -126,6 +126,14 @@ class Turned:
         """Piece by piece."""
         for whole, length in zip(self.whole_parts(), self.layout.lengths.tolist(), strict=True):
             yield whole[:, :length]
+
+    def joined(
+        self, units: slice | Int[Tensor, " unit"], pieces: int
+    ) -> Iterator[Float[Tensor, "unit _"]]:
+        """Some of the units, so many pieces at a time side by side."""
+        parts = (part[units] for part in self.parts())
+        while some := list(islice(parts, pieces)):
+            yield torch.cat(some, dim=1)
 
     def whole_parts(self) -> Iterator[Float[Tensor, "unit _"]]:
         """With the zeros that fill them up."""

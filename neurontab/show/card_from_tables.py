@@ -9,13 +9,13 @@ import polars as pl
 from neurontab.errors import QueryError, nearest
 from neurontab.show.card import Card, Context, Neuron, Token
 from neurontab.show.card_page import page
+from neurontab.tables.student import quantile
 from neurontab.tables.table import Column
 
 Scan = Callable[[str], pl.LazyFrame]
 NAME = re.compile(r"[Ll]?(\d+)(?:\.[Nn]?|[Nn])(\d+)")
 SHOWN = 3  # contexts of a side
 BEST = 3  # features of an offset
-QUANTILE = 2.01  # of Student's t at 49 degrees of freedom, as in universality
 SIDES = ("top", "bottom", "sample")
 OTHER = pl.format("L{}.N{}", "other_layer", "other_neuron").alias("other_neuron")
 
@@ -43,7 +43,7 @@ def card(scan: Scan, columns: Collection[Column], model: str, name: str) -> "Not
         rows("family_evidence"),
         _features(rows("explanations")),
         effects.row(0, named=True) if len(effects) else {},
-        _matches(rows("matches")),
+        _matches(rows("matches"), scan("document_groups")),
         rows("twins").select("rank", OTHER, "corr"),
         _tokens(rows("vocab_tokens").lazy(), texts),
         _neighbours(rows("neighbours")),
@@ -116,9 +116,10 @@ def _features(explanations: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _matches(matches: pl.DataFrame) -> pl.DataFrame:
+def _matches(matches: pl.DataFrame, document_groups: pl.LazyFrame) -> pl.DataFrame:
     """The best match in every other model, with the interval of 95 % over documents."""
-    far = QUANTILE * pl.col("corr_se")
+    groups = document_groups.filter(pl.col("n") > 0).collect().height
+    far = quantile(pl.lit(groups - 1.0)) * pl.col("corr_se")
     shown = ("corr", "corr_lo", "corr_hi", "token_share", "certificate", "sign", "reverse_rank")
     return (
         matches.filter(rank=1)

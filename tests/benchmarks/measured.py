@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 
 from neurontab.config import BuildConfig
 from neurontab.config import Matching as MatchingConfig
+from neurontab.listing import measure_by_document
 from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.measure.document_groups import DocumentGroups
@@ -20,7 +21,7 @@ from neurontab.measure.groups import GroupSums
 from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.moments import Moments
 from neurontab.measure.similarity import Similarity
-from neurontab.measure.sketch_plan import LISTED
+from neurontab.measure.sketch_plan import LISTED, Mode
 from neurontab.measure.stream import Rows, batches, first_ranges, stream
 from neurontab.measure.survey import Member, Survey
 from neurontab.measure.token_share import TokenMeans, token_means
@@ -61,6 +62,24 @@ class Measured:
         """In all layers of all models."""
         return sum(len(each.eligible) for layers in self.family.layers.values() for each in layers)
 
+    def only(self, names: Collection[str]) -> "Measured":
+        """Some of the models, with the same plan."""
+        family = replace(
+            self.family,
+            layers={name: self.family.layers[name] for name in names},
+            token_means={name: self.family.token_means[name] for name in names},
+        )
+        models = [model for model in self.prepared.models if model.name in names]
+        return replace(self, prepared=replace(self.prepared, models=models), family=family)
+
+    def planned(self, mode: Mode) -> "Measured":
+        """With the plan of a mode, for the memory that is free now."""
+        for model in self.prepared.models:
+            model.forget_inputs()
+        config = self.prepared.config
+        asked = config.model_copy(update={"matching": MatchingConfig(mode=mode)})
+        return replace(self, prepared=prepare(asked, Silent()))
+
     def with_buckets(self, buckets: int, chosen: int) -> "Measured":
         """With sketches of so many buckets, the longest lists, and room for so many pairs."""
         plan = self.prepared.plan
@@ -71,6 +90,11 @@ class Measured:
         )
         return replace(self, prepared=replace(self.prepared, plan=sized))
 
+    def keep_inputs(self) -> None:
+        """From the next run on, what MLPs read is kept, as far as the plan has memory for it."""
+        for model in self.prepared.models:
+            self.prepared.keep_inputs(model)
+
     def matched(self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0) -> Matching:
         """All matches, by sketches with the signs of a seed, or exactly."""
         return self.matched_from(folder, clock, sketched=sketched, seed=seed)[0]
@@ -78,13 +102,8 @@ class Measured:
     def matched_from(
         self, folder: Path, clock: Clock, *, sketched: bool, seed: int = 0
     ) -> tuple[Matching, list[Finals]]:
-        """The same, and the exact values that it was made from.
-
-        Whole models run once at least: what their MLPs read is kept from then on.
-        """
+        """The same, and the exact values that it was made from, by document too."""
         config = self.prepared.config
-        for model in self.prepared.models:
-            self.prepared.keep_inputs(model)
         ranks = Ranks(config.matching.k, config.matching.twins, self.family.two_sided)
         matching = Matching(self.family, ranks, CPU)
         similarity = Similarity(self.family, CPU)
@@ -93,6 +112,7 @@ class Measured:
             never = Checkpoints(Path(states), 1e9)
             passes = Passes(never, never, stop=lambda: False, refuse_if_gone=lambda: None)
             plan = self.prepared.plan.sketch
+            documents = DocumentGroups.of(self.prepared.corpus)
             done: list[Finals] = []
             if sketched:
                 assert plan is not None
@@ -102,7 +122,7 @@ class Measured:
                     self.survey,
                     matching,
                     (similarity, baselines),
-                    DocumentGroups.of(self.prepared.corpus),
+                    documents,
                     plan=plan,
                     passes=passes,
                     progress=clock,
@@ -110,7 +130,10 @@ class Measured:
             else:
                 readers = (matching, similarity, baselines)
                 match_exactly(self.prepared, self.family, readers, passes=passes, progress=clock)
-        return matching, done
+            by_document = measure_by_document(
+                self.prepared, self.family, matching, documents, done, passes=passes, progress=clock
+            )
+        return matching, list(by_document.passes)
 
 
 def measured(tokens: int, n_models: int = 5) -> Measured:
@@ -161,6 +184,27 @@ def facts_of(
     ]
     each = [token_means(sums, post) for sums, post in zip(tokens, posts, strict=True)]
     return facts, TokenMeans(torch.cat(each))
+
+
+def listed_figures(of: Measured, done: list[Finals]) -> dict[str, float]:
+    """Pairs that are measured of a neuron with another model, and rows measured whole.
+
+    A neuron has a row with every model, its own too.
+    """
+    models = len(of.family.layers)
+    listed = [
+        (model != other, len(sums.other_unit))
+        for finals in done
+        for (model, other), sums in finals.listed.items()
+    ]
+    whole = sum(len(units) for finals in done for units in finals.rows.values())
+    between = sum(n for others, n in listed if others)
+    return {
+        "listed_pairs": sum(n for _, n in listed),
+        "listed_pairs_a_neuron": round(2 * between / of.neurons / (models - 1), 1),
+        "whole_rows": whole,
+        "whole_rows_share": round(whole / of.neurons / models, 5),
+    }
 
 
 def run_seconds(of: Measured, part: slice = slice(None), *, kept: bool = False) -> float:

@@ -9,7 +9,7 @@ from neurontab.errors import RunError
 from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.plan import INPUTS, Plan, plan
-from neurontab.measure.sketch_plan import FEWEST, FEWEST_TOKENS, MOST, REPLICATES, Mode
+from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
 from neurontab.measure.stages import COSTS, Speed
 
 GIB = 2**30
@@ -87,7 +87,7 @@ def test_a_seven_billion_family_is_planned_without_being_run() -> None:
     assert passes == tiles  # there is no room for two beside the models
     sketched = planned(SEVEN, tokens, mode="sketch", free=10**12)
     assert sketched.sketch is not None
-    assert FEWEST < sketched.sketch.buckets <= MOST
+    assert 1_000 < sketched.sketch.buckets <= MOST
     assert sketched.memory <= sketched.budget == pytest.approx(0.6 * 10**12)
     groups = 3 * 2**30 // (3 * 12 * n)  # of tokens: sums of a model by three offsets in 3 GiB
     rows = REPLICATES * sketched.sketch.buckets + groups
@@ -106,14 +106,37 @@ def test_what_five_large_models_need_is_refused_on_one_card_with_the_sizes(tmp_p
 
 
 def test_auto_takes_what_takes_less_time() -> None:
-    """From so many tokens on, below which what sketches leave open costs more than is planned."""
-    for tokens in (60_000, 100_000, 300_000, 1_000_000, 10_000_000):
+    taken = []
+    for tokens in (6_000, 60_000, 80_000, 100_000, 120_000, 180_000, 300_000, 10**6, 10**7):
         found = {mode: planned(SUITE, tokens, mode=mode) for mode in ("auto", "sketch", "exact")}
-        faster = min(found["sketch"].seconds, found["exact"].seconds)
-        expected = faster if tokens >= FEWEST_TOKENS else found["exact"].seconds
-        assert found["auto"].seconds == expected
+        assert found["auto"].seconds == min(found["sketch"].seconds, found["exact"].seconds)
+        taken.append(found["auto"].sketch is not None)
+    assert taken == sorted(taken)  # never again all products, once there are tokens enough
     assert planned(SUITE, 60_000).sketch is None
     assert planned(SUITE, 1_000_000).sketch is not None
+
+
+def test_what_few_buckets_leave_open_is_in_the_plan() -> None:
+    """Many lists that overflow: whole rows, as many passes as they need, then their matches."""
+    tokens = 120_000
+    found = planned(SUITE, tokens, mode="sketch")
+    assert found.sketch is not None
+    share = found.sketch.overflown(10_240)
+    pairs = share * (10_240**2 + 5 * 2_048 * 512)  # of a row and another neuron
+    assert found.stages["whole rows"].flop == pytest.approx(2 * pairs * tokens)
+    run = 2 * tokens * 5 * 4 * (2 * 128 * 512 + 4 * 128**2)
+    by_document = 10 * share * 10_240 * 5 * tokens
+    assert found.stages["by document"].flop == pytest.approx(run + 2 * by_document)
+    little = planned(SUITE, tokens, mode="sketch", allowed=3_800 * 2**20)
+    assert little.sketch is not None
+    pairs = little.sketch.overflown(10_240) * (10_240**2 + 5 * 2_048 * 512)
+    passes = -(-8 * little.sketch.overflown(10_240) * 10_240**2 // little.room)
+    assert passes > 2
+    again = (passes - 1) * run
+    assert little.stages["whole rows"].flop == pytest.approx(2 * pairs * tokens + again)
+    many = planned(SUITE, 10**6, mode="sketch")
+    assert many.stages.keys().isdisjoint({"whole rows", "by document"})
+    assert 0 < many.stages["longer lists"].flop < 0.01 * many.stages["estimates"].flop
 
 
 def test_fewer_tokens_than_rows_of_a_sketch_take_all_products_and_say_so() -> None:

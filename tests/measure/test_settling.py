@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from sketched import RARE_DECOYS, ROOM, add_all, rare_family, rare_pairs, settled
+from sketched import ROOM, add_all, missed_rare_pairs, rare_family, settled
 from summed import CPU, WIDTHS, drawn_activations, matched, summed
 
 from neurontab.measure.best import NONE
@@ -104,21 +104,8 @@ def test_an_event_at_three_positions_is_found_and_certified_whatever_the_signs()
 
 
 def test_rare_pairs_are_found_whatever_the_signs_but_not_with_bounds_that_are_too_tight() -> None:
-    pairs = 64
-    activations, family = rare_pairs(20_000, pairs)
-    planted = RARE_DECOYS + torch.arange(pairs)
-
-    def missed(nats: float) -> int:
-        """Of all pairs, over twenty seeds of signs, with one replicate that may cancel them."""
-        found = (
-            settled(family, activations, Hashing(1, 256, seed), nats, ranks=Ranks(1, 1, False))
-            for seed in range(20)
-        )
-        best = (matching.state["a/b/highest/index"][RARE_DECOYS:, 0] for matching in found)
-        return sum(int((index != planted).sum()) for index in best)
-
-    assert missed(14.0) == 0
-    assert missed(1.0) > 0
+    assert missed_rare_pairs(20_000, nats=14.0) == 0
+    assert missed_rare_pairs(20_000, nats=1.0) > 0
 
 
 def test_rows_that_fail_are_measured_whole() -> None:
@@ -196,7 +183,21 @@ def test_rows_whose_lists_overflow_are_listed_again_where_they_are_few(
     monkeypatch.setattr("neurontab.measure.candidates.LONGER", 2)
     assert passes(3) == [{("a", "b"): [0, 1]}]  # with a, 11 fit in 12; with b, 18 do not
     monkeypatch.setattr("neurontab.measure.candidates.LONGER", 8)
-    assert passes(2) == [whole]  # too few for the longer lists
+    (rows,) = passes(2)  # too few for the longer lists
+    assert {models: units[:2] for models, units in rows.items() if models in whole} == whole
+
+
+@pytest.mark.parametrize("chosen", [0, 1, 2])
+def test_the_longest_lists_are_left_out_where_there_is_no_room_for_all(chosen: int) -> None:
+    settling, matching = settling_with_two_wide_rows(6, chosen)
+    room = chosen * 2 * sum(sum(widths) for widths in WIDTHS.values())
+    assert room < 172  # pairs without those of the rows whose lists overflow
+    for number, finals in enumerate(settling.passes(ROOM)):
+        add_all(finals, TILES.family, ACTIVATIONS)
+        listed = sum(len(sums.other_unit) for sums in finals.listed.values())
+        assert room / 2 <= listed <= room if number == 0 else listed == 0
+        assert finals.rows
+    assert n_wrong(matched(TILES, k=3, n_twins=2), matching) == 0
 
 
 def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many() -> None:

@@ -1,6 +1,8 @@
 """How large sketches are."""
 
-from neurontab.measure.sketch_plan import CHOSEN, FEWEST, LISTED, MOST, SketchPlan, sketch_plan
+import pytest
+
+from neurontab.measure.sketch_plan import CHOSEN, LISTED, MOST, SketchPlan, sketch_plan
 
 ROOM = 16 * 2**30
 NEURONS = 10_240
@@ -13,10 +15,18 @@ def planned(tokens: int = 1_000_000, room: int = ROOM) -> SketchPlan:
     )
 
 
-def test_many_tokens_have_buckets_enough_and_few_have_not() -> None:
-    assert FEWEST <= planned().buckets <= MOST
-    assert planned().worth_it
-    assert not planned(tokens=60_000).worth_it
+def test_the_fewer_buckets_the_more_is_left_open() -> None:
+    """As the suite had it, of all its rows, over so many tokens (tests/benchmarks/modes.py)."""
+    for tokens, overflown, listed in ((120_000, 0.141, 94.5), (180_000, 0.066, 78.1)):
+        found = planned(tokens)
+        assert found.overflown(NEURONS) == pytest.approx(overflown, rel=0.1)
+        assert found.expected(NEURONS) == pytest.approx(listed, rel=0.2)
+    assert planned().buckets == MOST
+    assert planned().overflown(NEURONS) < 1e-3
+    assert planned().expected(NEURONS) == CHOSEN
+    assert planned(6_000).overflown(NEURONS) > 0.9
+    assert planned(6_000).expected(NEURONS) <= max(LISTED)
+    assert planned().overflown(100 * NEURONS) > planned().overflown(NEURONS)
 
 
 def test_sketches_take_half_of_the_room_at_most() -> None:
@@ -28,12 +38,17 @@ def test_sketches_take_half_of_the_room_at_most() -> None:
 def test_sums_of_chosen_pairs_take_the_place_of_sketches() -> None:
     for room in (2**30, ROOM):
         found = planned(room=room)
-        sums = 50 * NEURONS * 5 * 8 * found.chosen
+        a_pair = 50 * NEURONS * 5 * 8
         sketches = 4 * NEURONS * (found.replicates * found.buckets + 4_097)
         assert found.chosen >= CHOSEN
-        assert sums <= max(sketches, 50 * NEURONS * 5 * 8 * CHOSEN)
-        assert found.size >= max(sums, sketches)
+        assert found.chosen * a_pair <= max(sketches, room // 2, a_pair * CHOSEN)
+        assert found.size >= max(found.chosen * a_pair, sketches)
     assert planned().chosen > CHOSEN
+
+
+def test_there_is_room_for_the_pairs_that_are_expected_of_few_buckets() -> None:
+    few = planned(tokens=120_000)
+    assert few.chosen >= few.expected(NEURONS) > 3 * CHOSEN
 
 
 def test_lists_are_longer_where_a_third_of_the_room_holds_them() -> None:
@@ -45,6 +60,6 @@ def test_lists_are_longer_where_a_third_of_the_room_holds_them() -> None:
     assert {planned(room=2**30).listed, planned(room=ROOM).listed} == set(LISTED)
 
 
-def test_where_no_useful_sketch_fits_it_is_not_worth_it() -> None:
-    assert not planned(room=2**26).worth_it
+def test_where_no_sketch_fits_everything_is_left_open() -> None:
     assert planned(room=0).buckets == 1
+    assert planned(room=0).overflown(NEURONS) > 0.5
