@@ -45,14 +45,14 @@ class SketchPlan:
         The fewer buckets, the wider the bounds, and the more may be among the best. These two are
         fitted to what tests/benchmarks/modes.py prints.
         """
-        return min(math.exp(1.08 - 0.278 / self._width(neurons)), 1.0)
+        return min(math.exp(1.08 - 0.278 / self.width(neurons)), 1.0)
 
     def expected(self, neurons: int) -> float:
         """About how many pairs of a neuron and other model are measured, as the suite has it."""
-        wider = max(self._width(neurons) / 0.031, 1.0)
+        wider = max(self.width(neurons) / 0.031, 1.0)
         return min(CHOSEN * math.pow(wider, 1.4), float(self.listed))
 
-    def _width(self, neurons: int) -> float:
+    def width(self, neurons: int) -> float:
         """How far a bound is from an estimate of no correlation, at least."""
         nats, none = self.nats(neurons), torch.zeros(())
         return math.sqrt(float(slack(nats, self.replicates, self.buckets, none)))

@@ -1,6 +1,5 @@
 """Matching five models of GPT-2 small's shape: costs of parts, measured and put together."""
 
-import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,8 @@ from typing import Any
 import torch
 from parts import SMALL, parts_of, random_gpt2
 
-from neurontab.measure.bounds import slack
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.sketch_plan import FAILURE, REPLICATES
+from neurontab.measure.sketch_plan import FAILURE, REPLICATES, SketchPlan
 from neurontab.measure.sources import parse_source
 
 TOKENS, BATCH, MODELS = 10_000_000, 2_048, 5
@@ -25,11 +23,11 @@ def chosen_with(buckets: int) -> int:
 def buckets_with_its_reach(neurons: int) -> int:
     """For so many neurons in all, the buckets with bounds as wide as those of its sketches."""
 
-    def far(of: int, buckets: int) -> float:
-        return slack(math.log(2 * of**2 / FAILURE), REPLICATES, buckets, torch.zeros(())).item()
+    def width(of: int, buckets: int) -> float:
+        return SketchPlan(REPLICATES, buckets, 0, 0, FAILURE, 0, "float32").width(of)
 
-    wide = far(MODELS * SMALL.n_layers * SMALL.d_mlp, BUCKETS)
-    return max(buckets for buckets in range(1, BUCKETS) if far(neurons, buckets) >= wide)
+    wide = width(MODELS * SMALL.n_layers * SMALL.d_mlp, BUCKETS)
+    return max(buckets for buckets in range(1, BUCKETS) if width(neurons, buckets) >= wide)
 
 
 def small_gpt2_figures(
