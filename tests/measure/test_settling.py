@@ -83,6 +83,20 @@ def test_bounds_that_are_too_tight_give_wrong_certificates(
     assert wrong(14.0) == 0
 
 
+@pytest.mark.parametrize("dead", ["a", "b", "ab"])
+def test_a_model_of_which_no_neuron_varies_has_no_matches(dead: str) -> None:
+    activations = {
+        place: torch.full_like(values, 2.0) if place.model in dead else values
+        for place, values in ACTIVATIONS.items()
+    }
+    none = {(p, j) for p, x in activations.items() if p.model in dead for j in range(x.shape[1])}
+    tiles = summed(activations, dead=frozenset(none))
+    hashing, ranks = Hashing(4, 500, 0), Ranks(3, 2, two_sided=False)
+    found = settled(tiles.family, activations, hashing, 12.0, ranks=ranks)
+    assert n_wrong(matched(tiles, k=3, n_twins=2), found) == 0
+    assert (found.state["a/b/highest/value"] == NONE).all()
+
+
 def test_certificates_count_rows_and_say_how() -> None:
     ranks = Ranks(3, 2, two_sided=False)
     loose = settled(TILES.family, ACTIVATIONS, Hashing(4, 8, 0), 12.0, ranks=ranks, listed=4)
