@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Clock:
-    """Progress that notes how long each stage took."""
+    """Progress that notes how long each stage took, all times that it ran."""
 
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class Clock:
         started = time.perf_counter()
         with Silent().stage(name, total, unit) as stage:
             yield stage
-        self.seconds[name] = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
 
 @dataclass(frozen=True)
