@@ -43,7 +43,8 @@ COLUMNS = (
         pl.Float32,
         "Lower end of a 95 % interval of excess_corr over documents and random draws of the "
         "baseline (the spread of draws is left out where there is one), by Student's t with the "
-        "degrees of freedom of both together; null with one group of documents.",
+        "degrees of freedom of both together; as if documents did not move the baseline. Null with "
+        "one group of documents, or where one group is all in which a neuron varies.",
         "Busing et al. 1999, eq. 10; Satterthwaite 1946",
         nullable=True,
     ),
@@ -227,22 +228,25 @@ def _spread(
         .with_columns(pl.col("document_group").cast(pl.Int32), pl.col("left_out").cast(pl.Float64))
         .join(groups.filter(pl.col("groups") >= FEWEST), on="document_group")
         .group_by(*keys, "document_group")
-        .agg(pl.col("left_out", "corr").mean(), pl.col("h", "groups").first())
+        .agg(pl.col("left_out", "corr").mean(), pl.col("h", "groups").first(), known=pl.len())
         .with_columns(pseudo=pl.col("h") * pl.col("corr") - (pl.col("h") - 1) * pl.col("left_out"))
         .with_columns(centre=(pl.col("pseudo") / pl.col("h")).sum().over(keys))
         .group_by(keys)
         .agg(
             by_document=((pl.col("pseudo") - pl.col("centre")).pow(2) / (pl.col("h") - 1)).mean(),
             free=pl.col("groups").first() - 1,
+            known=pl.col("known").min(),
         )
     )
     free = (pl.col("raw_draws").cast(pl.Float64) - 1).clip(lower_bound=1)
     drawn = kept.group_by(keys).agg(
+        others=pl.len(),
         of_draws=pl.col("raw_variance").sum() / pl.len().pow(2),
         squares=(pl.col("raw_variance").pow(2) / free).sum() / pl.len().cast(pl.Float64).pow(4),
         held_out=pl.col("held_out_corr").cast(pl.Float64).mean(),
     )
-    variance = pl.col("by_document") + pl.col("of_draws")
+    by_document = pl.when(pl.col("known") == pl.col("others")).then("by_document")
+    variance = by_document + pl.col("of_draws")
     freedom = variance.pow(2) / (pl.col("by_document").pow(2) / pl.col("free") + pl.col("squares"))
     far = pl.when(variance > 0).then(quantile(freedom) * variance.sqrt())
     return drawn.join(left_out, on=keys, how="left").select(

@@ -70,7 +70,7 @@ class ByDocument:
             },
             {
                 **self.family.located(model, unit[best]),
-                "left_out": found.left_out[best, :some].float().numpy(),
+                "left_out": _all_known(found.left_out[best, :some]),
                 "held_out_corr": _known(held_out(unit, found.halves)),
             },
         )
@@ -197,6 +197,13 @@ def held_out(unit: Units, halves: Float[Tensor, "pair half"]) -> Float[Tensor, "
 
 def _known(values: Float[Tensor, " row"]) -> npt.NDArray[np.generic]:
     return np.ma.masked_invalid(values.float().numpy())
+
+
+def _all_known(values: Float[Tensor, "row group"]) -> npt.NDArray[np.generic]:
+    """Nothing of the rows in which one is not known."""
+    found = values.float().numpy()
+    unknown = np.isnan(found).any(axis=1, keepdims=True)
+    return np.ma.masked_array(found, np.broadcast_to(unknown, found.shape))
 
 
 def _moments(

@@ -9,7 +9,7 @@ from torch import Tensor
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.precision import product
 
-AT_ONCE = 4_096  # neurons: a product takes half of the memory of its sums beside them
+AT_ONCE = 4_096  # neurons: their product takes memory of its own, half of that of their sums
 
 
 class PairSums(Accumulator):

@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 from neurontab.errors import RunError
+from neurontab.measure.left_open import LeftOpen
 from neurontab.measure.memory import KeptInputs, Memory, Needs, memory, read_by_mlps, weights_of
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.sketch_plan import SKETCHED, Mode, SketchPlan, sketch_plan
@@ -38,7 +39,7 @@ class Plan:
     pairs: int
     tokens: int
     stages: Stages
-    passes: int  # over the tokens in which neurons are matched, if nothing is left open
+    passes: int  # over the tokens in which neurons are matched, if no more is left open
     sketch: SketchPlan | None  # None: exact
     kept_sequences: int  # of which what MLPs read is kept, so that only these run again
     too_few: bool  # tokens for the sketches that were asked for
@@ -131,19 +132,21 @@ def plan(
     beside = max(place.together + sketch.size + tiles, place.alone)
     kept = KeptInputs.of(models, needs, place.budget - beside).unless_few()
     exactly_kept = KeptInputs.of(models, needs, place.budget - place.needed)
-    sketched = by_sketches(extent, sketch, speed, kept.share, left - kept.size)
+    left_open = LeftOpen.of(sketch, extent.neurons, len(models), left - kept.size)
+    sketched = by_sketches(extent, sketch, left_open, speed, kept.share)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)
-    fits = place.together + sketch.size <= place.budget
-    faster = begun or (fits and total_seconds(sketched) < total_seconds(exact))
+    fits = max(place.together + sketch.size, place.alone) <= place.budget
+    faster = total_seconds(sketched) < total_seconds(exact) or place.needed > place.budget
+    better = begun or (fits and faster)
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
     states = STATES * needs.processes
     too_few = mode == "sketch" and tokens < SKETCHED
-    if (mode == "sketch" and not too_few) or (mode == "auto" and faster):
+    if (mode == "sketch" and not too_few) or (mode == "auto" and better):
         return replace(
             rest,
             stages=first | sketched,
-            passes=2,
+            passes=left_open.passes,
             sketch=sketch,
             kept_sequences=kept.sequences,
             places=place.places | {"sketches": sketch.size, INPUTS: kept.size},

@@ -1,11 +1,10 @@
 """What matching costs, stage by stage: FLOP, and the seconds that they take at some speed."""
 
-import math
 from dataclasses import dataclass
 
+from neurontab.measure.left_open import LeftOpen
 from neurontab.measure.precision import Precision
-from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
-from neurontab.measure.sums import SUM_BYTES
+from neurontab.measure.sketch_plan import SketchPlan
 
 ASSIGN_SECONDS = 1e-7  # a pair of neurons of two models, to find the one-to-one pairs
 SCATTERED = 4  # times as long for products of a few rows of each layer
@@ -100,45 +99,39 @@ def exactly(extent: Extent, passes: int, speed: Speed, kept: float) -> Stages:
     }
 
 
-def by_sketches(extent: Extent, sketch: SketchPlan, speed: Speed, kept: float, room: int) -> Stages:
-    """Sketches in one pass, estimates of all tiles from them, chosen pairs in a second pass.
+def by_sketches(
+    extent: Extent, sketch: SketchPlan, left_open: LeftOpen, speed: Speed, kept: float
+) -> Stages:
+    """Sketches in one pass, estimates of all tiles from them, then what these leave open.
 
-    Of a share of the tokens, `kept`, the inputs of MLPs are. Few lists that overflow are made
-    longer; of many, whole rows are measured, as many at once as `room` bytes hold.
+    Of a share of the tokens, `kept`, the inputs of MLPs are.
     """
     rows = sketch.replicates * sketch.buckets + extent.groups
     additions = sketch.replicates * extent.neurons * extent.tokens
     estimates = 2 * extent.products * rows
     bounded = (estimates + speed.costs.bounded * extent.products) / speed.quick_product
-    overflown = sketch.overflown(extent.neurons)
-    few = OVERFLOWN * overflown <= 1
-    again = 2 * overflown if few else 0.0  # both directions of what was read once for both
+    again = 2 * left_open.longer  # both directions of what was read once for both
+    longer = Stage(again * estimates, SCATTERED * again * bounded)
     run = _run_again(extent, kept)
     seconds = run / speed.run + speed.costs.adding * additions / speed.product
     return {
         "sketches": Stage(run + 2 * additions, seconds),
         "estimates": Stage(estimates, bounded),
-        "longer lists": Stage(again * estimates, SCATTERED * again * bounded),
+        **({"longer lists": longer} if again else {}),
         "baselines": _baselines(extent, speed),
-        "finals": _listed(extent, sketch.expected(extent.neurons), speed, kept),
-        **({} if few else _whole_rows(extent, overflown, speed, kept, room)),
+        "finals": _listed(extent, left_open.listed, speed, kept),
+        **(_whole_rows(extent, left_open, speed, kept) if left_open.whole else {}),
         "one-to-one": Stage(0.0, ASSIGN_SECONDS * extent.assigned),
     }
 
 
-def _whole_rows(extent: Extent, share: float, speed: Speed, kept: float, room: int) -> Stages:
-    """A share of all rows with all neurons: at first beside listed pairs, then in further passes.
-
-    Their matches are measured by document in one more.
-    """
-    rows = share * extent.neurons * extent.models
-    size = SUM_BYTES * rows * extent.neurons / extent.models
-    further = math.ceil(size / room) - 1 if room > 0 else 0
-    flop = 4 * share * extent.products * extent.tokens
-    runs = further * _run_again(extent, kept)
+def _whole_rows(extent: Extent, left_open: LeftOpen, speed: Speed, kept: float) -> Stages:
+    """Rows with all neurons, beside listed pairs and in further passes; then the best of them."""
+    flop = 4 * left_open.whole * extent.products * extent.tokens
+    runs = left_open.further * _run_again(extent, kept)
     return {
         "whole rows": Stage(runs + flop, runs / speed.run + flop / speed.product),
-        "by document": _listed(extent, share * extent.kept, speed, kept),
+        "by document": _listed(extent, left_open.whole * extent.kept, speed, kept),
     }
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import tiny
+from scipy.stats import t
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner, Result
@@ -50,9 +51,6 @@ def test_a_card_says_what_the_tables_say(family: Run, name: str) -> None:
         f"L{layer}.N{neuron}" for layer, neuron in best.select("other_layer", "other_neuron").rows()
     ]
     assert card.matches["other_neuron"].to_list() == names
-    spread = 2.01 * best["corr_se"]
-    assert card.matches["corr_lo"].to_list() == pytest.approx((best["corr"] - spread).to_list())
-    assert card.matches["corr_hi"].to_list() == pytest.approx((best["corr"] + spread).to_list())
     assert (
         card.twins["corr"].to_list()
         == family.scan("twins").filter(**here).collect()["corr"].to_list()
@@ -66,6 +64,25 @@ def test_a_card_says_what_the_tables_say(family: Run, name: str) -> None:
         assert [token.text for token in context.tokens] == [texts[t] for t in found["tokens"]]
         assert context.tokens[context.place].activation == pytest.approx(context.value)
     assert [c.side for c in card.contexts] == ["top"] * 1 + ["bottom"] * 1 + ["sample"] * 3
+
+
+def test_the_interval_of_a_match_follows_from_the_groups_of_documents(tmp_path: Path) -> None:
+    for number in range(6):
+        tiny.write_text(tmp_path / "text" / f"{number}.txt", tokens=400, seed=number)
+    folders = [tiny.save(tiny.model(seed), tmp_path / f"m{seed}") for seed in range(2)]
+    settings = resolve(
+        models=list(map(str, folders)), corpus=[str(tmp_path / "text")], tokens="all"
+    )
+    run = build(settings, tmp_path / "run")
+    groups = run.scan("document_groups").collect()
+    assert len(groups) == 6
+    best = run.scan("matches").filter(rank=1, model="m0", layer=1, neuron=7).collect()
+    far = t.ppf(0.975, 5) * best["corr_se"].item()
+    shown = run.card("m0", "1.7").matches
+    assert 0 < far < 1
+    corr = best["corr"].item()
+    assert shown["corr_lo"].item() == pytest.approx(max(corr - far, -1), rel=1e-3)
+    assert shown["corr_hi"].item() == pytest.approx(min(corr + far, 1), rel=1e-3)
 
 
 def test_the_terminal_shows_it_at_any_width_without_colour(family: Run) -> None:

@@ -1,0 +1,41 @@
+"""What the bounds of sketches leave open, about as the suite has it, and how that is measured."""
+
+import math
+from dataclasses import dataclass
+
+from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
+from neurontab.measure.sums import SUM_BYTES
+
+CROWDED = 0.4  # rows that are whole, of all, over pairs without room, of all: about, where the
+# lengths of lists are distributed exponentially
+
+
+@dataclass(frozen=True)
+class LeftOpen:
+    """Of all rows, each of a neuron with one of the models."""
+
+    listed: float  # pairs of a row that are measured
+    longer: float  # share of the rows whose lists are made longer
+    whole: float  # share of the rows that are measured with all neurons
+    further: int  # passes for these, beside and after the first
+
+    @classmethod
+    def of(cls, sketch: SketchPlan, neurons: int, models: int, room: int) -> "LeftOpen":
+        """Of a family's sketches; `room` bytes are for the sums of whole rows, or of one at least.
+
+        Few lists that overflow are made longer; of many, and of the longest where there is no room
+        for the sums of all, rows are measured whole.
+        """
+        expected, overflown = sketch.expected(neurons), sketch.overflown(neurons)
+        listed = min(expected, float(sketch.chosen))
+        few = OVERFLOWN * overflown <= 1
+        crowded = CROWDED * (1 - listed / expected)
+        whole = min((0.0 if few else overflown) + crowded, 1.0)
+        row = SUM_BYTES * neurons / models
+        passes = math.ceil(whole * neurons * models * row / max(room, row))
+        return cls(listed, overflown if few else 0.0, whole, max(passes - 1, 0))
+
+    @property
+    def passes(self) -> int:
+        """Over the tokens: sketches, listed pairs, whole rows, and those rows' by document."""
+        return 2 + self.further + (self.whole > 0)
