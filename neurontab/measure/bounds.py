@@ -121,21 +121,20 @@ class Sketched:
         length = torch.where(within > LITTLE, n * variance * within, 0.0)
         scaled = summed.sums.mul_(inverse_root(length).float())
         sketch = scaled.to(DTYPES[products])
-        parts = zip(sketch, scaled, strict=True)
-        lengths = torch.stack(
-            [
-                torch.stack([x.float().norm(dim=0), exact.norm(dim=0), (x - exact).norm(dim=0)])
-                for x, exact in parts
-            ]
-        )
+        exact = torch.stack([each.norm(dim=0) for each in scaled])
+        lengths, rounded = exact, 0.0
+        if sketch is not scaled:
+            lengths = torch.stack([each.float().norm(dim=0) for each in sketch])
+            errors = ((x - whole).norm(dim=0) for x, whole in zip(sketch, scaled, strict=True))
+            rounded = max(error.max().item() for error in errors)
         return cls(
             sketch,
             token_means,
             within.clamp_min(0) + UNKNOWN,
-            lengths[:, 0].norm(dim=0),
+            lengths.norm(dim=0),
             (summed.fourth * inverse_root(length) ** 4).float(),
-            longest=lengths[:, :2].max().item(),
-            rounded=lengths[:, 2].max().item(),
+            longest=torch.maximum(exact, lengths).max().item(),
+            rounded=rounded,
         )
 
     def rows(self, here: slice | Int[Tensor, " _"]) -> "Sketched":

@@ -77,6 +77,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
         "run_again_seconds": round(again, 1),
         "inputs_kept": round(of.prepared.plan.kept_sequences / len(of.prepared.corpus.tokens), 3),
         "matching_seconds": round(whole, 1),
+        "matching_overhead_in_a_build": round((whole - once + again) / once, 2),
         "stages_seconds": {name: round(each, 1) for name, each in clock.seconds.items()},
         "shares": {name: round(each / whole, 3) for name, each in shares.items()},
         "sketch_rows": plan.replicates * plan.buckets,
