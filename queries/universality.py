@@ -238,11 +238,11 @@ def _spread(
             known=pl.col("known").min(),
         )
     )
-    free = (pl.col("raw_draws").cast(pl.Float64) - 1).clip(lower_bound=1)
+    degrees = (pl.col("raw_draws").cast(pl.Float64) - 1).clip(lower_bound=1)
     drawn = kept.group_by(keys).agg(
         others=pl.len(),
         of_draws=pl.col("raw_variance").sum() / pl.len().pow(2),
-        squares=(pl.col("raw_variance").pow(2) / free).sum() / pl.len().cast(pl.Float64).pow(4),
+        squares=(pl.col("raw_variance").pow(2) / degrees).sum() / pl.len().cast(pl.Float64).pow(4),
         held_out=pl.col("held_out_corr").cast(pl.Float64).mean(),
     )
     by_document = pl.when(pl.col("known") == pl.col("others")).then("by_document")

@@ -25,17 +25,17 @@ from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.family import Family
 from neurontab.measure.pairs import PairSums, inverse_root
 from neurontab.measure.stream import Batch, Rows, stream
-from neurontab.measure.sums import blocks
+from neurontab.measure.sums import SUM_BYTES, blocks
 from neurontab.measure.survey import Member
 from neurontab.measure.tile import Place
-from neurontab.measure.turned import Layout, Turned
+from neurontab.measure.turned import LENGTH, Layout, Turned
 
 Units = Int[Tensor, " pair"]
 AT_ONCE = 65_536  # pairs that are multiplied together on a GPU: 200 MiB
 # torch brings triton where it can use an NVIDIA GPU; triton needs a compiler of C.
 COMPILED = find_spec("triton") is not None and any(map(which, ("cc", "gcc", "clang")))
 BLOCK = 8_192  # units of which a piece stays in a processor's cache
-TOGETHER = 8  # pieces of whole rows that are multiplied together
+TOGETHER = 4  # pieces of whole rows that are multiplied together
 
 
 class GroupMoments(Accumulator):
@@ -277,6 +277,11 @@ def _turn(model: Member, block: Sequence[Batch], family: Family, turned: Turned)
             turned.add(post, rows, shift, first_unit=first, batch=number)  # noqa: B023
 
         stream(model, batch, add)
+
+
+def row_bytes(others: int) -> int:
+    """Of a whole row with so many others: its sums, and three copies of what is multiplied."""
+    return SUM_BYTES * others + 3 * 4 * TOGETHER * LENGTH
 
 
 def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float[Tensor, " pair"]:

@@ -3,11 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
-from neurontab.measure.sums import SUM_BYTES
+from scipy.special import lambertw
 
-CROWDED = 0.4  # rows that are whole, of all, over pairs without room, of all: about, where the
-# lengths of lists are distributed exponentially
+from neurontab.measure.finals import row_bytes
+from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
 
 
 @dataclass(frozen=True)
@@ -29,9 +28,9 @@ class LeftOpen:
         expected, overflown = sketch.expected(neurons), sketch.overflown(neurons)
         listed = min(expected, float(sketch.chosen))
         few = OVERFLOWN * overflown <= 1
-        crowded = CROWDED * (1 - listed / expected)
-        whole = min((0.0 if few else overflown) + crowded, 1.0)
-        row = SUM_BYTES * neurons / models
+        without_room = _longest(listed / expected)
+        whole = min(without_room + (0.0 if few and not without_room else overflown), 1.0)
+        row = row_bytes(neurons // models)
         passes = math.ceil(whole * neurons * models * row / max(room, row))
         return cls(listed, overflown if few else 0.0, whole, max(passes - 1, 0))
 
@@ -39,3 +38,11 @@ class LeftOpen:
     def passes(self) -> int:
         """Over the tokens: sketches, listed pairs, whole rows, and those rows' by document."""
         return 2 + self.further + (self.whole > 0)
+
+
+def _longest(share: float) -> float:
+    """Which share of lists is left out, the longest, where the others hold a share of all pairs.
+
+    For lengths that are distributed exponentially with mean 1: those up to L hold 1 - (1 + L) e^-L.
+    """
+    return math.exp(1 + lambertw((share - 1) / math.e, -1).real)

@@ -135,9 +135,10 @@ def plan(
     left_open = LeftOpen.of(sketch, extent.neurons, len(models), left - kept.size)
     sketched = by_sketches(extent, sketch, left_open, speed, kept.share)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)
-    fits = max(place.together + sketch.size, place.alone) <= place.budget
-    faster = total_seconds(sketched) < total_seconds(exact) or place.needed > place.budget
-    better = begun or (fits and faster)
+    sketches_fit = max(place.together + sketch.size, place.alone) <= place.budget
+    may = tokens >= SKETCHED and sketches_fit
+    must = place.needed > place.budget  # as products do not fit
+    better = begun or (may and (must or total_seconds(sketched) < total_seconds(exact)))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
     states = STATES * needs.processes

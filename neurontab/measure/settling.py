@@ -11,9 +11,8 @@ from torch import Tensor
 from neurontab.measure.best import NONE
 from neurontab.measure.candidates import Candidates, Chosen, Side, Units
 from neurontab.measure.family import Family
-from neurontab.measure.finals import Finals, dense_corr, listed_corr
+from neurontab.measure.finals import Finals, dense_corr, listed_corr, row_bytes
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
-from neurontab.measure.sums import SUM_BYTES
 
 LESS = 0.95  # of what would just fit, if pairs were in two lists as often in long as in short ones
 
@@ -163,7 +162,7 @@ class Settling:
         """Open rows for which there is memory, one at least; they are no longer open."""
         now: dict[Models, Units] = {}
         for models, still in self._open.items():
-            size = SUM_BYTES * self._width(models[1])
+            size = row_bytes(self._width(models[1]))
             rows = still.nonzero()[:, 0][: max(room // size, 0 if now else 1)]
             if len(rows):
                 now[models] = rows

@@ -40,15 +40,14 @@ class SketchPlan:
         return math.log(2 * neurons**2 / self.failure)
 
     def overflown(self, neurons: int) -> float:
-        """About which share of the lists is too short, as the suite has it.
+        """About which share of the lists is too short, as tests/benchmarks/modes.py has it.
 
-        The fewer buckets, the wider the bounds, and the more may be among the best. These two are
-        fitted to what tests/benchmarks/modes.py prints.
+        The fewer buckets, the wider the bounds, and the more may be among the best.
         """
         return min(math.exp(1.08 - 0.278 / self.width(neurons)), 1.0)
 
     def expected(self, neurons: int) -> float:
-        """About how many pairs of a neuron and other model are measured, as the suite has it."""
+        """About how many pairs of a neuron and model are measured, each once, as it has it."""
         wider = max(self.width(neurons) / 0.031, 1.0)
         return min(CHOSEN * math.pow(wider, 1.4), float(self.listed))
 

@@ -42,7 +42,7 @@ class Costs:
 
 COSTS = {
     "cpu": Costs(1.8, 60.0, 12_000.0, 8.0, 600.0),  # tests/benchmarks/{stream,modes}.py
-    # Of an H100, medium_gpt2.py; ablated by arithmetic.
+    # Of an H100, medium_gpt2.py; bounded (from tiles' efficiency) and ablated by arithmetic.
     "cuda": Costs(4.4, 630.0, 23_000.0, 61.0, 1_000.0),
 }
 
@@ -127,7 +127,7 @@ def by_sketches(
 
 def _whole_rows(extent: Extent, left_open: LeftOpen, speed: Speed, kept: float) -> Stages:
     """Rows with all neurons, beside listed pairs and in further passes; then the best of them."""
-    flop = 4 * left_open.whole * extent.products * extent.tokens
+    flop = 2 * left_open.whole * extent.neurons**2 * extent.tokens
     runs = left_open.further * _run_again(extent, kept)
     return {
         "whole rows": Stage(runs + flop, runs / speed.run + flop / speed.product),

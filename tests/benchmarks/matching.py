@@ -38,6 +38,7 @@ SMALLEST = 1_024  # buckets: bounds so wide that in noise all lists overflow
 FEWER = 60_000  # tokens of the comparison with all products
 SEEDS = 20
 RARE_PAIRS = 64
+PASSES = ("sketches", "finals", "further rows", "by document")  # stages that run the models once
 sys.path.append(str(Path(__file__).parent.parent))
 
 
@@ -56,7 +57,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     n = of.prepared.corpus.n_counted
     cost = published_cost(of.prepared.models[:2], of.prepared.corpus, PUBLISHED_BATCH, (2, 6))
     published = cost.of(n, 2 * of.prepared.plan.pairs)
-    runs = sum(name in clock.seconds for name in ("sketches", "finals", "further rows"))
+    runs = sum(name in clock.seconds for name in PASSES)
     figures = {
         "matching_overhead": round(whole / once, 2),
         "vs_published": round(published / whole, 1),

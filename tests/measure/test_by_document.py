@@ -10,6 +10,9 @@ from torch import Tensor
 
 from neurontab.measure.by_document import held_out, standard_error
 from neurontab.measure.document_groups import GROUPS, DocumentGroups
+from neurontab.measure.matching import HIGHEST, Matching, Ranks
+from neurontab.tables.frames import frame
+from neurontab.tables.schemas import MEASURED
 
 
 def test_parts_of_the_documents_are_subsets_of_the_data() -> None:
@@ -66,6 +69,21 @@ def test_what_is_best_in_one_half_is_measured_in_the_other() -> None:
     found = held_out(unit, halves).tolist()
     assert found[:3] == pytest.approx(expected)
     assert np.isnan(found[3])
+
+
+def test_what_is_not_known_without_some_group_is_left_out_altogether() -> None:
+    """The second neuron varies in one document alone."""
+    x, y = drawn(3, seed=2)
+    x[:, 1] *= DOCUMENT == 8
+    found = divided(x, y)
+    matching = Matching(found.family, Ranks(1, 1, two_sided=False), torch.device("cpu"))
+    units = torch.arange(3)
+    whole = found.divided("a", "b", units, units, torch.ones(3).double()).whole
+    matching.settle("a", "b", HIGHEST, units, units[:, None], whole[:, None])
+    columns = found.tables("a", "b", matching)[2] | {"model": np.array(["a"] * 3)}
+    rows = frame(MEASURED["jackknife"], columns, other_model="b")["left_out"]
+    assert rows.list.len().to_list() == [GROUPS, 0, GROUPS]
+    assert not rows.explode().drop_nulls().is_nan().any()
 
 
 def test_one_group_has_no_standard_error() -> None:

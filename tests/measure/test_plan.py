@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from neurontab.errors import RunError
+from neurontab.measure.left_open import LeftOpen
 from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.plan import INPUTS, Plan, plan
@@ -134,18 +135,18 @@ def test_what_few_buckets_leave_open_is_in_the_plan() -> None:
     found = planned(SUITE, tokens, mode="sketch")
     assert found.sketch is not None
     share = found.sketch.overflown(10_240)
-    pairs = share * (10_240**2 + 5 * 2_048 * 512)  # of a row and another neuron
+    pairs = share * 10_240**2  # of a row and another neuron
     assert found.stages["whole rows"].flop == pytest.approx(2 * pairs * tokens)
     run = 2 * tokens * 5 * 4 * (2 * 128 * 512 + 4 * 128**2)
     by_document = 10 * share * 10_240 * 5 * tokens
     assert found.stages["by document"].flop == pytest.approx(run + 2 * by_document)
     little = planned(SUITE, tokens, mode="sketch", allowed=3_800 * 2**20)
     assert little.sketch is not None
-    crowded = 0.4 * (1 - little.sketch.chosen / little.sketch.expected(10_240))
-    assert crowded > 0.2  # of what is expected, memory holds the sums of a third
-    share += crowded
-    pairs = share * (10_240**2 + 5 * 2_048 * 512)
-    passes = -(-8 * share * 10_240**2 // little.room)
+    assert little.sketch.chosen < found.sketch.expected(10_240) / 3  # that memory holds the sums of
+    share = LeftOpen.of(little.sketch, 10_240, 5, little.room).whole
+    assert share > found.sketch.overflown(10_240) + 0.2
+    pairs = share * 10_240**2
+    passes = -(-share * 10_240 * 5 * (8 * 2_048 + 12 * 1_024) // little.room)
     assert little.passes == 2 + passes > 4
     again = (passes - 1) * run
     assert little.stages["whole rows"].flop == pytest.approx(2 * pairs * tokens + again)

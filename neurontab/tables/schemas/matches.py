@@ -120,7 +120,8 @@ JACKKNIFE = Table(
             "left_out",
             pl.List(pl.Float32),
             "Pearson correlation, times `sign`, over all counted positions but those of document "
-            "group 0, 1, 2, ...; empty where a neuron does not vary without one of them.",
+            "group 0, 1, 2, ...; empty with one group, or where a neuron does not vary without "
+            "one.",
         ),
         Column(
             "held_out_corr",
