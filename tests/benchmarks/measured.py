@@ -136,15 +136,15 @@ class Measured:
         return matching, list(by_document.passes)
 
 
-def measured(tokens: int, n_models: int = 5) -> Measured:
-    """Some models of the suite, over so many tokens or all there are.
+def measured(tokens: int) -> Measured:
+    """The models of the suite, over so many tokens or all there are.
 
     All neurons that vary take part, those of little support as well.
     """
     from neurontab import suite
 
     config = BuildConfig(
-        models=tuple(map(str, suite.models()[:n_models])),
+        models=tuple(map(str, suite.models())),
         corpus=(str(suite.CORPUS),),
         matching=MatchingConfig(mode="sketch"),
         device="cpu",
