@@ -29,14 +29,13 @@ def derive(
 ) -> dict[str, Derivation]:
     """Computes all derived tables from those of a run's `measured` ones, in order, into a folder.
 
-    Returns how each was derived. Raises QueryError when a query is not as declared, fails, or a
+    Returns how each was derived. Queries are checked before. Raises QueryError when one fails or a
     threshold does not exist, TableError when its values are not as declared, FileError when a file
     cannot be written.
     """
     unknown = [name for name in thresholds if name not in queries]
     if unknown:
         raise QueryError(f"No query {unknown[0]!r}.{nearest(unknown[0], list(queries))}")
-    check(queries)
     tables = folder / "tables"
     frames = {
         name: store.scan(tables, name)
@@ -86,6 +85,7 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
             f"{', '.join(missing)}.\nName their folder with --queries; it was "
             f"{run.manifest.queries_folder}."
         )
+    check(run.queries)
     with locked(run.folder):
         settle_held(run.folder)
         _replace_derived(Run(run.folder, run.queries_folder), thresholds)

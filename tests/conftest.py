@@ -1,20 +1,24 @@
 """What tests share: a cache of their own, a family that is built once, drawn tables."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
 import tiny
 import torch
+from killed import settings_of
 from numba import set_num_threads
 
 from neurontab.building import build
-from neurontab.config import resolve
-from neurontab.files import move_whole
+from neurontab.config import BuildConfig, resolve
+from neurontab.files import move_whole, sha256_of
+from neurontab.manifest import Manifest
 from neurontab.run import Run
 from neurontab.tables.table import Table
 
@@ -48,21 +52,63 @@ def text(tmp_path: Path) -> Path:
     return tiny.write_text(tmp_path / "text" / "words.txt")
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models of all tests, and runs with which tests begin, by digests of what they are made of."""
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def built(tmp_path: Path) -> Built:
-    """Builds a run from models in memory, by name."""
+def built(tmp_path: Path, kept: Path) -> Built:
+    """Builds a run from models in memory, by name; they are also saved beside it.
+
+    The first of a test is a copy where another test has begun with the same.
+    """
 
     def run(text: Path, *, fresh: bool = False, matching: object = None, **models: object) -> Run:
-        folders = {name: tiny.save(made, tmp_path / name) for name, made in models.items()}
+        saved = [tiny.save(made, tmp_path / name) for name, made in models.items()]
         settings = resolve(
-            models=[f"{name}={folder}" for name, folder in folders.items()],
+            models=[str(_copied(each, kept / _digest_of(each) / each.name)) for each in saved],
             corpus=[str(text)],
             tokens="all",
             matching=matching,
         )
-        return build(settings, tmp_path / "run", fresh=fresh)
+        folder = tmp_path / "run"
+        if folder.exists():
+            return build(settings, folder, fresh=fresh)
+        about = "".join((*settings.models, sha256_of(text), repr(matching)))
+        first = kept / hashlib.sha256(about.encode()).hexdigest()
+        if not first.exists():
+            build(settings, first)
+        return Run(_copied(first, folder))
 
     return run
+
+
+def _copied(folder: Path, place: Path) -> Path:
+    """The place of a copy, which may be there already."""
+    if not place.exists():
+        shutil.copytree(folder, place)
+    return place
+
+
+def _digest_of(folder: Path) -> str:
+    return sha256_of(*sorted(folder.iterdir()))
+
+
+class Undisturbed(NamedTuple):
+    """A build of two tiny models that keeps states after every batch, and what came of it."""
+
+    settings: BuildConfig
+    manifest: Manifest
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """Built once, without anything happening to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    settings = settings_of(folder, tiny.write_text(folder / "words.txt"))
+    return Undisturbed(settings, build(settings, folder / "run").manifest)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ from killed import settings_of, stopped_again_and_again, with_mode
 from typer.testing import CliRunner
 
 from neurontab.building import build
+from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
 from neurontab.measure.precision import quickest
@@ -30,11 +31,16 @@ app = import_module("neurontab.cli.app").app
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
 
 
+def undisturbed(folder: Path, text: Path) -> BuildConfig:
+    """A build that keeps no states, as nobody interrupts it."""
+    return settings_of(folder, text).model_copy(update={"checkpoint_seconds": 600.0})
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """One family, exactly and by sketches."""
     folder = tmp_path_factory.mktemp("runs")
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
+    settings = undisturbed(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
     exact, sketch = (
         build(with_mode(settings, mode), folder / mode) for mode in ("exact", "sketch")
     )
@@ -180,8 +186,7 @@ def test_more_matches_than_a_layer_has_neurons_are_all_there_are(tmp_path: Path,
 
 
 def test_rounded_products_are_near_and_say_how_near(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
-    settings = settings_of(tmp_path, text)
+    settings = undisturbed(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=30_000))
     matching = settings.matching.model_copy(update={"products": "bfloat16"})
     rounded = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
     about = rounded.manifest.matched

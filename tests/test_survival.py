@@ -12,31 +12,25 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from conftest import Built
-from killed import STATES, settings_of
+from conftest import Undisturbed
+from killed import STATES
 
 from neurontab import suite
 from neurontab.building import build
+from neurontab.config import resolve
 from neurontab.errors import FileError, RunError, StoppedError
 from neurontab.files import size_of
 from neurontab.folder import discard
-from neurontab.manifest import Manifest
 from neurontab.measure.checkpoint import Checkpoints
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
 from neurontab.run import Run
 
 
-@pytest.fixture
-def undisturbed(tmp_path: Path, text: Path) -> Manifest:
-    """What the same build says of itself when nothing happens to it."""
-    return build(settings_of(tmp_path, text), tmp_path / "undisturbed").manifest
-
-
-def assert_same(run: Run, expected: Manifest) -> None:
+def assert_same(run: Run, undisturbed: Undisturbed) -> None:
     """The same bytes of every table, and of every other file."""
-    assert run.manifest.tables == expected.tables
-    assert run.manifest.files == expected.files
+    assert run.manifest.tables == undisturbed.manifest.tables
+    assert run.manifest.files == undisturbed.manifest.files
     assert [path.name for path in (run.folder / "state").iterdir()] == ["lock"]
 
 
@@ -63,7 +57,7 @@ def test_a_build_survives_fifty_kills_at_random_instants(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("batches", [0, 5, 12])
 def test_a_build_told_to_stop_finishes_its_batch_and_goes_on_later(
-    tmp_path: Path, text: Path, undisturbed: Manifest, batches: int
+    tmp_path: Path, undisturbed: Undisturbed, batches: int
 ) -> None:
     left = batches
 
@@ -72,7 +66,7 @@ def test_a_build_told_to_stop_finishes_its_batch_and_goes_on_later(
         left -= 1
         return left < 0
 
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     with pytest.raises(StoppedError, match=r"is kept.\nRun it again to go on") as stopped:
         build(settings, folder, stop=stop)
     assert stopped.value.exit_code == 75
@@ -82,9 +76,9 @@ def test_a_build_told_to_stop_finishes_its_batch_and_goes_on_later(
 
 @pytest.mark.parametrize("harm", ["torn", "flipped", "gone", "empty"])
 def test_a_state_that_is_damaged_is_not_believed(
-    tmp_path: Path, text: Path, undisturbed: Manifest, harm: str
+    tmp_path: Path, undisturbed: Undisturbed, harm: str
 ) -> None:
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
@@ -104,9 +98,9 @@ def test_a_state_that_is_damaged_is_not_believed(
 @pytest.mark.parametrize("harm", ["flipped", "gone"])
 @pytest.mark.parametrize("name", ["tables/examples/m0.parquet", "activations/m0/post.0.arrow"])
 def test_a_file_that_a_finished_model_has_lost_is_written_again(
-    tmp_path: Path, text: Path, undisturbed: Manifest, name: str, harm: str
+    tmp_path: Path, undisturbed: Undisturbed, name: str, harm: str
 ) -> None:
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
@@ -131,9 +125,9 @@ def test_a_state_that_cannot_be_read_is_as_good_as_none(tmp_path: Path) -> None:
 
 
 def test_what_an_interrupted_build_has_written_is_not_asked_for_again(
-    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
@@ -155,12 +149,11 @@ def test_what_an_interrupted_build_has_written_is_not_asked_for_again(
 @pytest.mark.parametrize("removed", range(0, 20, 6))
 def test_a_build_that_was_half_discarded_begins_anew(
     tmp_path: Path,
-    text: Path,
-    undisturbed: Manifest,
+    undisturbed: Undisturbed,
     removed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     asked = iter([False] * 12 + [True])
     with pytest.raises(StoppedError):
         build(settings, folder, stop=lambda: next(asked))
@@ -183,12 +176,11 @@ def test_a_build_that_was_half_discarded_begins_anew(
 @pytest.mark.parametrize("writes", [0, 20, 60])
 def test_a_full_disk_stops_a_build_that_goes_on_when_there_is_room(
     tmp_path: Path,
-    text: Path,
-    undisturbed: Manifest,
+    undisturbed: Undisturbed,
     writes: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    settings, folder = settings_of(tmp_path, text), tmp_path / "run"
+    settings, folder = undisturbed.settings, tmp_path / "run"
     synced = os.fsync
     left = writes
 
@@ -225,11 +217,14 @@ def test_a_stopped_process_says_so_and_exits_with_75(tmp_path: Path) -> None:
 
 
 def test_nothing_is_asked_of_the_network(
-    built: Built, text: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    model = tiny.save(tiny.model(0), tmp_path / "a")
+    settings = resolve(models=[str(model)], corpus=[str(text)], tokens="all")
+
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a socket was opened")
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    assert len(built(text, a=tiny.model(0)).neurons.collect()) == 48
+    assert len(build(settings, tmp_path / "run").neurons.collect()) == 48

@@ -19,11 +19,11 @@ def frame(
     lists, without their masked entries.
     """
     found = pl.DataFrame([_series(name, values) for name, values in columns.items()])
-    missing = [c for c in table.columns if c.nullable and c.name not in columns]
-    return (
-        found.with_columns(pl.lit(value).alias(name) for name, value in keys.items())
-        .with_columns(pl.lit(None).alias(column.name) for column in missing)
-        .select(pl.col(column.name).cast(column.dtype) for column in table.columns)
+    missing = {column.name: None for column in table.columns if column.nullable}
+    alike = {n: pl.lit(each) for n, each in (missing | keys).items() if n not in columns}
+    return found.select(
+        alike.get(column.name, pl.col(column.name)).cast(column.dtype).alias(column.name)
+        for column in table.columns
     )
 
 
@@ -31,11 +31,9 @@ def _series(name: str, values: npt.NDArray[np.generic]) -> pl.Series:
     data = np.ma.getdata(values)
     if data.ndim == 2:
         return _lists(name, data, np.ma.getmaskarray(values))
-    series = pl.Series(name, data.tolist() if data.dtype == object else data)
-    if not np.ma.is_masked(values):
-        return series
-    missing = pl.Series("missing", np.ma.getmaskarray(values))
-    return series.to_frame().select(pl.when(~missing).then(pl.col(name)))[name]
+    if np.ma.is_masked(values):
+        return pl.Series(name, pa.array(data, mask=np.ma.getmaskarray(values)))
+    return pl.Series(name, data.tolist() if data.dtype == object else data)
 
 
 def _lists(name: str, data: npt.NDArray[np.generic], masked: npt.NDArray[np.bool_]) -> pl.Series:

@@ -99,21 +99,37 @@ class Table:
             yield f"{name}: not declared"
 
     def _values(self, frame: pl.DataFrame) -> Iterable[str]:
-        for column in self.columns:
-            values = frame[column.name]
-            if not column.nullable and values.has_nulls():
-                yield f"{column.name}: {values.null_count():,} nulls, declared without"
-            if column.dtype.is_float() and values.is_nan().any():
-                yield f"{column.name}: {values.is_nan().sum():,} NaN; a missing value is null"
-            yield from _failures(column, values)
+        rules = [rule for column in self.columns for rule in _rules(column)]
+        broken = frame.select(rule.broken.sum().alias(str(n)) for n, rule in enumerate(rules))
+        for count, rule in zip(broken.row(0), rules, strict=True):
+            if count:
+                yield rule.told(count, frame)
         doubled = frame.select(key.name for key in self.keys).is_duplicated().sum()
         if doubled:
             yield f"({', '.join(key.name for key in self.keys)}): {doubled:,} rows share a key"
 
 
-def _failures(column: Column, values: pl.Series) -> Iterable[str]:
-    if column.check is None:
-        return
-    failed = values.to_frame().filter(~column.check.holds(pl.col(column.name)))[column.name]
-    if len(failed):
-        yield f"{column.name}: {len(failed):,} values not {column.check.description}: {failed[0]}"
+@dataclass(frozen=True)
+class _Rule:
+    """What no value of a column may be."""
+
+    name: str
+    broken: pl.Expr
+    wrong: str
+    with_example: bool = False
+
+    def told(self, count: int, frame: pl.DataFrame) -> str:
+        """How often it is broken, and by which value first."""
+        said = f"{self.name}: {count:,} {self.wrong}"
+        return f"{said}: {frame.filter(self.broken)[self.name][0]}" if self.with_example else said
+
+
+def _rules(column: Column) -> Iterable[_Rule]:
+    name, value = column.name, pl.col(column.name)
+    if not column.nullable:
+        yield _Rule(name, value.is_null(), "nulls, declared without")
+    if column.dtype.is_float():
+        yield _Rule(name, value.is_nan(), "NaN; a missing value is null")
+    if column.check is not None:
+        wrong = f"values not {column.check.description}"
+        yield _Rule(name, ~column.check.holds(value), wrong, with_example=True)

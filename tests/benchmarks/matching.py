@@ -16,11 +16,12 @@ import time
 from collections.abc import Sequence
 from itertools import combinations, permutations
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import torch
 from figures import show
-from measured import Clock, listed_figures, measured, run_seconds
+from measured import Clock, Measured, OneRun, listed_figures, measured, run_seconds
 from parts import PUBLISHED_BATCH
 from published import published_cost
 from small_gpt2 import BUCKETS, buckets_with_its_reach, chosen_with, small_gpt2_figures
@@ -45,22 +46,23 @@ sys.path.append(str(Path(__file__).parent.parent))
 def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str, Any]]:
     """What matching the suite costs, in runs of its models; and against what was published."""
     of = measured(tokens)
-    clock = Clock()
-    before = run_seconds(of, slice(0, None, 2))  # half before and half after, as machines drift
+    n = of.prepared.corpus.n_counted
+    published = [published_seconds(of)]
+    run = OneRun(of, parts=5)  # before, after each stage, and after all: machines drift
+    run.part()
+    clock = Clock(after=run.part)
     started = time.perf_counter()
     of.keep_inputs()
     matching, done = of.matched_from(folder, clock, sketched=True)
-    whole = time.perf_counter() - started
+    whole = time.perf_counter() - started - clock.beside
     again = run_seconds(of, kept=True)
-    after = run_seconds(of, slice(1, None, 2))
-    once = before + after
-    n = of.prepared.corpus.n_counted
-    cost = published_cost(of.prepared.models[:2], of.prepared.corpus, PUBLISHED_BATCH, (2, 6))
-    published = cost.of(n, 2 * of.prepared.plan.pairs)
+    run.rest()
+    once = sum(run.seconds)
+    published.append(published_seconds(of))
     runs = sum(name in clock.seconds for name in PASSES)
     figures = {
         "matching_overhead": round(whole / once, 2),
-        "vs_published": round(published / whole, 1),
+        "vs_published": round(mean(published) / whole, 1),
     }
     plan = of.prepared.plan.sketch
     assert plan is not None
@@ -74,7 +76,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     return figures, {
         "tokens": n,
         "run_seconds": round(once, 1),
-        "run_seconds_before_and_after": [round(before, 1), round(after, 1)],
+        "run_seconds_of_parts": [round(each, 1) for each in run.seconds],
         "run_again_seconds": round(again, 1),
         "inputs_kept": round(of.prepared.plan.kept_sequences / len(of.prepared.corpus.tokens), 3),
         "matching_seconds": round(whole, 1),
@@ -85,8 +87,15 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
         **listed_figures(of, done),
         "certificates": matching.certificates(),
         "further_pass": "further rows" in clock.seconds,
-        "published_seconds_extrapolated": round(published),
+        "published_seconds_extrapolated": [round(each) for each in published],
     }
+
+
+def published_seconds(of: Measured) -> float:
+    """Of what was published, for all pairs of models, from two of them and some of the tokens."""
+    models, corpus = of.prepared.models[:2], of.prepared.corpus
+    cost = published_cost(models, corpus, PUBLISHED_BATCH, (2, 6))
+    return cost.of(corpus.n_counted, 2 * of.prepared.plan.pairs)
 
 
 def agreement(folder: Path) -> tuple[dict[str, float], dict[str, Any]]:

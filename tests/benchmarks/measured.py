@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,11 +34,13 @@ from neurontab.sketching import match_sketched
 CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clock:
     """Progress that notes how long each stage took, all times that it ran."""
 
+    after: Callable[[], None] = lambda: None  # what else is done whenever a stage has ended
     seconds: dict[str, float] = field(default_factory=dict)
+    beside: float = 0.0  # seconds that this took
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Stage]:
@@ -46,7 +48,10 @@ class Clock:
         started = time.perf_counter()
         with Silent().stage(name, total, unit) as stage:
             yield stage
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        ended = time.perf_counter()
+        self.seconds[name] = self.seconds.get(name, 0.0) + ended - started
+        self.after()
+        self.beside += time.perf_counter() - ended
 
 
 @dataclass(frozen=True)
@@ -208,13 +213,36 @@ def listed_figures(of: Measured, done: list[Finals]) -> dict[str, float]:
 
 
 def run_seconds(of: Measured, part: slice = slice(None), *, kept: bool = False) -> float:
-    """Seconds of a run of all models over some batches, or with what an earlier one kept."""
+    """Seconds of a run of all models over some batches; without what is kept, or with it."""
+    models = of.prepared.models
+    inputs = [model.inputs for model in models]
     if not kept:
-        for model in of.prepared.models:
+        for model in models:
             model.forget_inputs()
     every = list(batches(of.prepared.corpus, of.prepared.config.batch_tokens))
     started = time.perf_counter()
     for batch in every[part]:
-        for model in of.prepared.models:
+        for model in models:
             stream(model, batch, lambda layer, pre, post: None)
-    return time.perf_counter() - started
+    ended = time.perf_counter()
+    for model, each in zip(models, inputs, strict=True):
+        model.inputs = each
+    return ended - started
+
+
+class OneRun:
+    """One run of all models, some of their batches at a time."""
+
+    def __init__(self, of: Measured, parts: int) -> None:
+        self._of, self._left = of, [slice(n, None, parts) for n in range(parts)]
+        self.seconds: list[float] = []  # of each part
+
+    def part(self) -> None:
+        """The next part, if any is left."""
+        if self._left:
+            self.seconds.append(run_seconds(self._of, self._left.pop()))
+
+    def rest(self) -> None:
+        """All that is left."""
+        while self._left:
+            self.part()

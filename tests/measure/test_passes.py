@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import Undisturbed
 from killed import at_once, beside_products, settings_of
 from summed import CPU, drawn_activations, summed
 
@@ -52,10 +53,9 @@ def test_groups_fit_the_room_and_begin_with_each_layer_itself() -> None:
 
 @pytest.mark.parametrize(("tiles", "passes"), [(1, 10), (3, 4), (6, 2)])
 def test_a_build_in_several_passes_writes_the_same_bytes(
-    tmp_path: Path, text: Path, tiles: int, passes: int
+    tmp_path: Path, undisturbed: Undisturbed, tiles: int, passes: int
 ) -> None:
-    settings = settings_of(tmp_path, text)
-    whole = build(settings, tmp_path / "whole").manifest
+    settings, whole = undisturbed.settings, undisturbed.manifest
     parts = build(at_once(settings, tiles), tmp_path / "parts").manifest
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
     assert len([name for name in parts.stages if name.startswith("products")]) == passes
@@ -63,11 +63,10 @@ def test_a_build_in_several_passes_writes_the_same_bytes(
 
 @pytest.mark.parametrize("later", [3, 5, None])
 def test_a_build_goes_on_with_another_memory_and_models_in_another_order(
-    tmp_path: Path, text: Path, later: int | None
+    tmp_path: Path, undisturbed: Undisturbed, later: int | None
 ) -> None:
     """It is stopped when some tiles have been read and the next pass is under way."""
-    settings = settings_of(tmp_path, text)
-    expected = build(settings, tmp_path / "whole").manifest
+    settings, whole = undisturbed.settings, undisturbed.manifest
     states = tmp_path / "run" / "state" / "checkpoints"
     with pytest.raises(StoppedError):
         build(at_once(settings, 4), tmp_path / "run", stop=lambda: any(states.glob("tiles.*")))
@@ -76,7 +75,7 @@ def test_a_build_goes_on_with_another_memory_and_models_in_another_order(
     other = at_once(settings, later) if later else settings
     turned = other.model_copy(update={"models": other.models[::-1]})
     found = build(turned, tmp_path / "run").manifest
-    assert (found.tables, found.files) == (expected.tables, expected.files)
+    assert (found.tables, found.files) == (whole.tables, whole.files)
 
 
 def test_a_build_of_so_little_text_that_nothing_can_be_matched_ends(
