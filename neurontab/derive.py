@@ -85,7 +85,6 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
             f"{', '.join(missing)}.\nName their folder with --queries; it was "
             f"{run.manifest.queries_folder}."
         )
-    check(run.queries)
     with locked(run.folder):
         settle_held(run.folder)
         _replace_derived(Run(run.folder, run.queries_folder), thresholds)
@@ -93,6 +92,7 @@ def rederive(run: Run, thresholds: Thresholds) -> Run:
 
 
 def _replace_derived(run: Run, thresholds: Thresholds) -> None:
+    check(run.queries)
     measured = {n: parts for n, parts in run.manifest.tables.items() if n in MEASURED}
     with replacing(run.folder) as beside:
         for name in measured:

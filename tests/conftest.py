@@ -78,7 +78,7 @@ def built(tmp_path: Path, kept: Path) -> Built:
             return build(settings, folder, fresh=fresh)
         about = "".join((*settings.models, sha256_of(text), repr(matching)))
         first = kept / hashlib.sha256(about.encode()).hexdigest()
-        if not first.exists():
+        if not (first / "manifest.json").exists():
             build(settings, first)
         return Run(_copied(first, folder))
 

@@ -13,15 +13,12 @@ from itertools import count
 from pathlib import Path
 
 import tiny
-import torch
 
 from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
 from neurontab.errors import StoppedError
-from neurontab.measure.models import LanguageModel
 from neurontab.measure.plan import INPUTS, Plan
-from neurontab.measure.sources import parse_source
 from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
@@ -93,19 +90,12 @@ def planned(folder: Path) -> BuildConfig:
     It is planned in a child, as no process may be forked from one that has run a query.
     """
     settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=3_500))
-    load_what_children_need(settings)
     child = os.fork()
     if not child:
         (folder / "memory.txt").write_text(str(at_once(settings, 6).memory))
         os._exit(0)
     wait(child)
     return settings.model_copy(update={"memory": int((folder / "memory.txt").read_text())})
-
-
-def load_what_children_need(settings: BuildConfig) -> None:
-    """Runs a model, so that what this imports is there before any child is forked."""
-    model = LanguageModel(parse_source(settings.models[0]), torch.device("cpu"))
-    model.run(torch.tensor([[0, 1]]), lambda layer, pre, post: None)
 
 
 def settings_of(folder: Path, text: Path) -> BuildConfig:

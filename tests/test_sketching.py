@@ -31,8 +31,8 @@ app = import_module("neurontab.cli.app").app
 KEY = ["model", "layer", "neuron", "other_model", "rank"]
 
 
-def undisturbed(folder: Path, text: Path) -> BuildConfig:
-    """A build that keeps no states, as nobody interrupts it."""
+def seldom_kept(folder: Path, text: Path) -> BuildConfig:
+    """A build whose states are kept only when it is stopped."""
     return settings_of(folder, text).model_copy(update={"checkpoint_seconds": 600.0})
 
 
@@ -40,7 +40,7 @@ def undisturbed(folder: Path, text: Path) -> BuildConfig:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """One family, exactly and by sketches."""
     folder = tmp_path_factory.mktemp("runs")
-    settings = undisturbed(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
+    settings = seldom_kept(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
     exact, sketch = (
         build(with_mode(settings, mode), folder / mode) for mode in ("exact", "sketch")
     )
@@ -72,7 +72,7 @@ def test_info_counts_rows_by_how_it_is_known_that_nothing_is_missed(runs: tuple[
 
 
 def test_the_least_correlation_by_source_is_that_of_the_sources(tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=4_000))
+    settings = seldom_kept(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=4_000))
     other = tiny.write_text(tmp_path / "others.txt", tokens=3_000, seed=1)
     both = settings.model_copy(update={"corpus": (*settings.corpus, str(other))})
     run = build(both, tmp_path / "run")
@@ -86,7 +86,7 @@ def test_the_least_correlation_by_source_is_that_of_the_sources(tmp_path: Path) 
 
 def test_a_build_that_is_stopped_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
     text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
-    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    settings = with_mode(seldom_kept(tmp_path, text), "sketch")
     whole = build(settings, tmp_path / "whole").manifest
     parts = stopped_again_and_again(settings, tmp_path / "parts").manifest
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
@@ -97,7 +97,7 @@ def test_with_inputs_of_mlps_kept_of_some_tokens_the_bytes_are_those_of_all(
     tmp_path: Path,
 ) -> None:
     text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
-    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    settings = with_mode(seldom_kept(tmp_path, text), "sketch")
     memory = prepare(settings, Silent()).plan.memory
     plans, made = [], []
     for less in (2, 7):  # half MiB: shorter lists, then also less for inputs
@@ -114,7 +114,7 @@ def test_with_inputs_of_mlps_kept_of_some_tokens_the_bytes_are_those_of_all(
 
 def test_a_build_goes_on_with_the_plan_that_it_began_with(tmp_path: Path) -> None:
     text = tiny.write_text(tmp_path / "words.txt", tokens=12_000)
-    settings = with_mode(settings_of(tmp_path, text), "sketch")
+    settings = with_mode(seldom_kept(tmp_path, text), "sketch")
     with pytest.raises(StoppedError):
         build(settings, tmp_path / "run", stop=lambda: True)
     config = tmp_path / "run" / "state" / "build" / "config.toml"
@@ -147,7 +147,7 @@ def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
     monkeypatch.setattr("neurontab.measure.sketch_plan.LISTED", (4, 4))
     monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", 1)
     text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
-    settings, keep = with_mode(settings_of(tmp_path, text), "sketch"), Passes.keep
+    settings, keep = with_mode(seldom_kept(tmp_path, text), "sketch"), Passes.keep
 
     def keep_until_then(self: Passes, name: str, parts: Mapping[str, Kept]) -> None:
         if name.startswith(LONGER_LISTS):
@@ -173,7 +173,7 @@ def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])
 def test_more_matches_than_a_layer_has_neurons_are_all_there_are(tmp_path: Path, mode: str) -> None:
-    settings = with_mode(settings_of(tmp_path, tiny.write_text(tmp_path / "w.txt", 6_000)), mode)
+    settings = with_mode(seldom_kept(tmp_path, tiny.write_text(tmp_path / "w.txt", 6_000)), mode)
     matching = settings.matching.model_copy(update={"k": 100, "twins": 100})
     run = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
     unmatched = run.scan("activation_shape").filter("low_support").collect().height
@@ -186,7 +186,7 @@ def test_more_matches_than_a_layer_has_neurons_are_all_there_are(tmp_path: Path,
 
 
 def test_rounded_products_are_near_and_say_how_near(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    settings = undisturbed(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=30_000))
+    settings = seldom_kept(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=30_000))
     matching = settings.matching.model_copy(update={"products": "bfloat16"})
     rounded = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
     about = rounded.manifest.matched

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tiny
-from killed import load_what_children_need, settings_of, with_mode
+from killed import settings_of, with_mode
 from polars.testing import assert_frame_equal
 
 from neurontab.building import build
@@ -28,7 +28,6 @@ KILLS = 4  # in each mode
 
 def main(folder: Path) -> None:
     """Every circumstance, against the run of one process."""
-    load_what_children_need(in_mode(folder, "exact"))
     for mode in ("exact", "sketch"):
         settings = in_mode(folder, mode)
         alone = folder / f"{mode}-alone"

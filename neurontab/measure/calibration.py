@@ -25,12 +25,16 @@ def calibrated(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -
         product=product,
         quickest=numbers,
         quick_product=product if numbers == "float32" else _product_speed(model.device, numbers),
-        run=2
-        * weights_of(model.facts)
-        * tokens.numel()
-        * _rate(lambda: model.run(tokens, lambda layer, pre, post: None)),
+        run=2 * weights_of(model.facts) * tokens.numel() * _rate(lambda: _run(model, tokens)),
         costs=COSTS[model.device.type],
     )
+
+
+def _run(model: LanguageModel, tokens: Int[Tensor, "sequence position"]) -> None:
+    """One run, to its end."""
+    model.run(tokens, lambda layer, pre, post: None)
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
 
 
 def _product_speed(device: torch.device, numbers: Precision) -> float:

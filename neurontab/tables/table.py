@@ -100,8 +100,8 @@ class Table:
 
     def _values(self, frame: pl.DataFrame) -> Iterable[str]:
         rules = [rule for column in self.columns for rule in _rules(column)]
-        broken = frame.select(rule.broken.sum().alias(str(n)) for n, rule in enumerate(rules))
-        for count, rule in zip(broken.row(0), rules, strict=True):
+        counts = frame.select(rule.broken.sum().alias(str(n)) for n, rule in enumerate(rules))
+        for count, rule in zip(counts.row(0) if rules else (), rules, strict=True):
             if count:
                 yield rule.told(count, frame)
         doubled = frame.select(key.name for key in self.keys).is_duplicated().sum()

@@ -48,7 +48,7 @@ def suite_figures(tokens: int, folder: Path) -> tuple[dict[str, float], dict[str
     of = measured(tokens)
     n = of.prepared.corpus.n_counted
     published = [published_seconds(of)]
-    run = OneRun(of, parts=5)  # before, after each stage, and after all: machines drift
+    run = OneRun(of, parts=5)  # before, and after each stage: machines drift
     run.part()
     clock = Clock(after=run.part)
     started = time.perf_counter()

@@ -107,6 +107,13 @@ def test_masked_and_missing_numbers_become_null() -> None:
     assert frame(TABLE, columns, model="m")["n"].null_count() == 2
 
 
+def test_a_table_that_may_hold_anything_holds_it() -> None:
+    anything = Table("words", "Words.", (Column("word", pl.String, "A word.", nullable=True),), ())
+    for words in (["a", None], []):
+        frame_of_words = pl.DataFrame({"word": words}, schema={"word": pl.String})
+        assert anything.conform(frame_of_words).height == len(words)
+
+
 @pytest.mark.parametrize("table", MEASURED.values(), ids=lambda table: table.name)
 def test_every_measured_table_is_declared_in_full(table: Table) -> None:
     assert table.description.endswith(".")
