@@ -67,16 +67,6 @@ def test_the_peak_is_below_what_is_planned_and_what_is_allowed(tmp_path: Path) -
     assert whole - base > plan.memory - saved - least  # more than was allowed then
 
 
-def test_the_peak_of_one_wide_model_is_below_what_is_planned(tmp_path: Path) -> None:
-    """Its tables take more than what they are made of."""
-    small, wide = (
-        settings.model_copy(update={"models": settings.models[:1]})
-        for settings in (settings_of(tmp_path, SMALL), settings_of(tmp_path, 4 * WIDTH))
-    )
-    base, found = peaks(tmp_path, small, wide)
-    assert found - base <= plan_of(wide).memory - plan_of(small).memory
-
-
 def test_the_peak_by_sketches_is_below_what_is_allowed(tmp_path: Path) -> None:
     """Random models leave all rows open; they are measured whole, as many at a time as fit."""
     exact = settings_of(tmp_path, tokens=6_000)

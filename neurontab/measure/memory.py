@@ -18,9 +18,6 @@ LEAST_KEPT = 0.05  # of the tokens: what MLPs read of fewer is not worth the mem
 FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
-EXAMPLES_BYTES = 19_200  # a neuron: its rows of `examples`, the largest table over short contexts
-POSITION_BYTES = 41  # a neuron and position: a row of `position_groups`, the largest over long ones
-COPIES = 3  # of a table, while it is put together, sorted, and written
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
 GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
@@ -147,13 +144,12 @@ def _base(models: Sequence[ModelFacts], needs: Needs) -> int:
 
 
 def _alone(models: Sequence[ModelFacts], needs: Needs) -> int:
-    """While one model is measured, and the largest of its tables written."""
+    """While one model is measured."""
     groups = groups_within(needs.types, _largest(models)) + 1
     sums = BYTES_A_GROUP * (len(OFFSETS) * groups + needs.context)
     labels = 2 * len(OFFSETS) * (needs.features + 1)  # as they are and shuffled; and all tokens
     features = SUM_BYTES * HALVES * labels
-    table = COPIES * max(EXAMPLES_BYTES, POSITION_BYTES * needs.context)
-    return _largest(models) * (sums + features + 8 * needs.exported + KEPT_BYTES + table)
+    return _largest(models) * (sums + features + 8 * needs.exported + KEPT_BYTES)
 
 
 def _together(models: Sequence[ModelFacts], needs: Needs) -> int:
