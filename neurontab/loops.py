@@ -4,6 +4,8 @@ Arrays are [row, neuron] unless said otherwise, a row being one position of the 
 changed in place. What the numbers mean is told by the accumulators in `measure` that call these.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
@@ -256,7 +258,8 @@ def merge_extremes(
                 value[neuron, slot] = other_value[neuron, other]
                 place[neuron, slot] = other_place[neuron, other]
                 document[neuron, slot] = other_document[neuron, other]
-                around[neuron, slot] = other_around[neuron, other]
+                for offset in range(WINDOW):
+                    around[neuron, slot, offset] = other_around[neuron, other, offset]
 
 
 @njit(cache=True)
@@ -427,11 +430,88 @@ def add_listed(
                         at += 8
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath={"nsz", "contract"})
+def bound(
+    products: npt.NDArray[np.float32],
+    between: npt.NDArray[np.float32],
+    of_row: npt.NDArray[np.float32],
+    of_column: npt.NDArray[np.float32],
+    buckets: int,
+    most: float,
+    rounded: float,
+    rounding: float,
+    allowed: float,
+    first_row: int,
+    found: npt.NDArray[np.float32],
+) -> None:
+    """The estimate and the bounds of every correlation, of its products in every replicate.
+
+    `products` are [replicate, row, column]; `found` is [field of `measure.bounds.Bounds`, row,
+    column], and is filled from `first_row` on. `of_row` and `of_column` are the root of a neuron's
+    share within tokens, its length and its sum of fourth powers, [value, neuron]. `most` is
+    exp(nats / replicates). A product is wrong by `rounded` and that share of it that is `rounding`,
+    a correlation by `allowed`.
+    """
+    one, two, nothing = np.float32(1), np.float32(2), np.float32(0)
+    ends, inverse = np.float32(np.inf), one / np.float32(buckets)
+    eight, least_k = np.float32(8 * buckets), two + np.float32(48) * inverse
+    cantelli = np.float32(most - 1)
+    quadratic = np.float32(most * (1 + 4 * math.sqrt(2 / buckets)) - 1)
+    wrong, share, error = np.float32(rounded), np.float32(rounding), np.float32(allowed)
+    columns = between.shape[1]
+    for row in prange(len(between)):
+        size_here, length_here, fourth_here = of_row[0, row], of_row[1, row], of_row[2, row]
+        lowest, highest = np.empty(WIDE, np.float32), np.empty(WIDE, np.float32)
+        total, far = np.empty(WIDE, np.float32), np.empty(WIDE, np.float32)
+        for begin in range(0, columns, WIDE):
+            end = min(columns, begin + WIDE)
+            width = end - begin
+            for j in range(width):
+                lowest[j], highest[j], total[j] = ends, -ends, nothing
+            for replicate in range(len(products)):
+                here = products[replicate, row, begin:end]
+                for j in range(width):
+                    lowest[j] = min(lowest[j], here[j])
+                    highest[j] = max(highest[j], here[j])
+                    total[j] += here[j]
+            fourth = of_column[2, begin:end]
+            for j in range(width):
+                k = least_k + eight * (fourth_here * fourth[j])
+                half = k / two - one
+                beyond = max(k * quadratic - one, nothing)
+                w = beyond / (math.sqrt(half * half + beyond) + half)
+                far[j] = min(max(w, one), cantelli) * inverse
+            length = of_column[1, begin:end]
+            for j in range(width):
+                both, left = length_here * length[j], one - far[j]
+                top = highest[j] + (wrong + share * abs(highest[j]))
+                bottom = (wrong + share * abs(lowest[j])) - lowest[j]
+                above = (top + math.sqrt(max(far[j] * (left + top * top), nothing))) / left
+                below = (bottom + math.sqrt(max(far[j] * (left + bottom * bottom), nothing))) / left
+                middle = total[j] / both
+                known = (both > nothing) & (left > nothing)
+                highest[j] = min(max(above, -one), one) if known else one
+                lowest[j] = min(max(below, -one), one) if known else one
+                total[j] = min(max(middle, -one), one) if both > nothing else nothing
+            size, exact = of_column[0, begin:end], between[row, begin:end]
+            into = found[:, first_row + row, begin:end]
+            for j in range(width):
+                far[j] = size_here * size[j]
+                into[0, j] = exact[j] + far[j] * total[j]
+                into[1, j] = exact[j] - far[j] * lowest[j] - error
+                into[2, j] = exact[j] + far[j] * highest[j] + error
+            for j in range(width):
+                into[3, j] = exact[j] - (far[j] + error)
+                into[4, j] = exact[j] + (far[j] + error)
+
+
+@njit(parallel=True, cache=True, nogil=True)
 def shortlist(
     estimate: npt.NDArray[np.float32],
     bound: npt.NDArray[np.float32],
     sure: npt.NDArray[np.float32],
+    turned: bool,
+    sign: int,
     may_row: npt.NDArray[np.bool_],
     may_column: npt.NDArray[np.bool_],
     own: npt.NDArray[np.int64],
@@ -447,58 +527,135 @@ def shortlist(
 ) -> None:
     """Lists the columns of every row whose bounds reach its last estimate less the shortfall.
 
-    Arrays are [row, column] and [row, kept]; `own` is the column that is the row itself, or -1; the
-    highest estimates are in falling order. What no longer reaches is dropped, and where there is no
-    room the lowest bounds; `others` are the highest of all that is not listed.
+    Arrays are [row, column] and [row, kept]; the first three [column, row] where they are `turned`,
+    and times a sign. `own` is the column that is the row itself, or -1; the highest estimates are
+    in falling order. What no longer reaches is dropped, and where there is no room the lowest
+    bounds; `others` are the highest of all that is not listed.
     """
-    columns, ranks, room = estimate.shape[1], highest.shape[1], kept_bound.shape[1]
-    nothing = np.float32(-np.inf)
-    for row in prange(len(estimate)):
-        if not may_row[row]:
-            continue
-        here, above, surely, top = estimate[row], bound[row], sure[row], highest[row]
-        me = own[row]
-        found = np.empty(columns, np.int64)
-        least, count = top[ranks - 1], 0
-        for column in range(columns):
-            found[count] = column
-            count += (here[column] > least) & may_column[column] & (column != me)
-        for place in range(count):
-            _insert(here[found[place]], top)
-        bar = top[ranks - 1] - np.float32(shortfall)
-        if n[row] == room:
-            bar = max(bar, kept_bound[row].min())
-        count, rest, rest_sure = 0, others[row], others_sure[row]
-        for column in range(columns):
-            found[count] = column
-            count += (above[column] >= bar) & may_column[column] & (column != me)
-        for column in range(columns):
-            left = (above[column] < bar) & may_column[column] & (column != me)
-            rest = max(rest, above[column] if left else nothing)
-            rest_sure = max(rest_sure, surely[column] if left else nothing)
-        value, safe = np.empty(n[row] + count, np.float32), np.empty(n[row] + count, np.float32)
-        index = np.empty(n[row] + count, np.int64)
-        value[: n[row]], safe[: n[row]] = kept_bound[row, : n[row]], kept_sure[row, : n[row]]
-        index[: n[row]] = kept_index[row, : n[row]]
-        for place in range(count):
-            column, at = found[place], n[row] + place
-            value[at], safe[at] = above[column], surely[column]
-            index[at] = first_column + column
-        kept, equals = 0, room
-        if len(value) > room:
-            bar = max(bar, np.partition(value, len(value) - room)[len(value) - room])
-            equals -= (value > bar).sum()
-        for place in range(len(value)):
-            equals -= value[place] == bar
-            if value[place] > bar or (value[place] == bar and equals >= 0):
-                kept_bound[row, kept], kept_sure[row, kept] = value[place], safe[place]
-                kept_index[row, kept] = index[place]
-                kept += 1
-            else:
-                rest, rest_sure = max(rest, value[place]), max(rest_sure, safe[place])
-        kept_bound[row, kept : n[row]], kept_sure[row, kept : n[row]] = nothing, nothing
-        kept_index[row, kept : n[row]] = -1
-        n[row], others[row], others_sure[row] = kept, rest, rest_sure
+    rows, columns, factor = len(may_row), len(may_column), np.float32(sign)
+    for block in prange((rows + LINE - 1) // LINE):
+        first, last = block * LINE, min(rows, (block + 1) * LINE)
+        here = np.empty((3, LINE, columns + LINE), np.float32)  # rows that share no cache sets
+        if turned:
+            for column in range(columns):
+                for row in range(first, last):
+                    here[0, row - first, column] = factor * estimate[column, row]
+                    here[1, row - first, column] = factor * bound[column, row]
+                    here[2, row - first, column] = factor * sure[column, row]
+        else:
+            for row in range(first, last):
+                for column in range(columns):
+                    here[0, row - first, column] = factor * estimate[row, column]
+                    here[1, row - first, column] = factor * bound[row, column]
+                    here[2, row - first, column] = factor * sure[row, column]
+        for row in range(first, last):
+            if may_row[row]:
+                n[row], others[row], others_sure[row] = _list(
+                    here[:, row - first],
+                    may_column,
+                    own[row],
+                    first_column,
+                    np.float32(shortfall),
+                    highest[row],
+                    kept_bound[row],
+                    kept_sure[row],
+                    kept_index[row],
+                    n[row],
+                    others[row],
+                    others_sure[row],
+                )
+
+
+@njit(cache=True, fastmath={"nnan", "nsz", "reassoc"})
+def _list(
+    values: npt.NDArray[np.float32],
+    may_column: npt.NDArray[np.bool_],
+    own: int,
+    first_column: int,
+    shortfall: np.float32,
+    top: npt.NDArray[np.float32],
+    kept_bound: npt.NDArray[np.float32],
+    kept_sure: npt.NDArray[np.float32],
+    kept_index: npt.NDArray[np.int64],
+    n: int,
+    others: np.float32,
+    others_sure: np.float32,
+) -> tuple[int, np.float32, np.float32]:
+    """One row of a shortlist: how many are listed then, and the highest of all others."""
+    here, above, surely = values
+    columns, room, nothing = len(may_column), len(kept_bound), np.float32(-np.inf)
+    found = np.empty(columns, np.int64)
+    least, count = top[-1], 0
+    for column in range(columns):
+        found[count] = column
+        count += (here[column] > least) & may_column[column] & (column != own)
+    for place in range(count):
+        _insert(here[found[place]], top)
+    bar = top[-1] - shortfall
+    if n == room:
+        bar = max(bar, _highest(kept_bound, room))
+    count = 0
+    for column in range(columns):
+        found[count] = column
+        count += (above[column] >= bar) & may_column[column] & (column != own)
+    for column in range(columns):
+        left = (above[column] < bar) & may_column[column] & (column != own)
+        others = max(others, above[column] if left else nothing)
+        others_sure = max(others_sure, surely[column] if left else nothing)
+    value, safe = np.empty(n + count, np.float32), np.empty(n + count, np.float32)
+    index = np.empty(n + count, np.int64)
+    for place in range(n):
+        value[place], safe[place] = kept_bound[place], kept_sure[place]
+        index[place] = kept_index[place]
+    for place in range(count):
+        column, at = found[place], n + place
+        value[at], safe[at], index[at] = above[column], surely[column], first_column + column
+    kept, equals = 0, room
+    if len(value) > room:
+        bar = max(bar, _highest(value, room))
+        equals -= _above(value, bar)
+    for place in range(len(value)):
+        equals -= value[place] == bar
+        if value[place] > bar or (value[place] == bar and equals >= 0):
+            kept_bound[kept], kept_sure[kept] = value[place], safe[place]
+            kept_index[kept] = index[place]
+            kept += 1
+        else:
+            others, others_sure = max(others, value[place]), max(others_sure, safe[place])
+    for place in range(kept, n):
+        kept_bound[place], kept_sure[place], kept_index[place] = nothing, nothing, -1
+    return kept, others, others_sure
+
+
+@njit(cache=True)
+def _highest(values: npt.NDArray[np.float32], number: int) -> np.float32:
+    """The last of so many highest finite values, halving between one too low and one that is not.
+
+    So values are only counted, many at once.
+    """
+    low: np.float32 = values[0]
+    high: np.float32 = values[0]
+    for value in values:
+        low, high = min(low, value), max(high, value)
+    if _above(values, low) < number:
+        return low
+    middle = low + (high - low) / np.float32(2)
+    while low < middle < high:
+        if _above(values, middle) < number:
+            high = middle
+        else:
+            low = middle
+        middle = low + (high - low) / np.float32(2)
+    return high
+
+
+@njit(cache=True)
+def _above(values: npt.NDArray[np.float32], bar: np.float32) -> int:
+    """How many values are above it."""
+    count = np.int32(0)
+    for value in values:
+        count += np.int32(value > bar)
+    return int(count)
 
 
 @njit(cache=True)

@@ -45,16 +45,17 @@ import math
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from neurontab import loops
 from neurontab.measure.pairs import inverse_root
 from neurontab.measure.precision import DTYPES, Precision, quick_product
 from neurontab.measure.sketch import Sketch
 
 ROUNDING = 2e-5  # of a correlation, by products in float32
 # Correlations bounded together: with fewer products are slower, with more what follows them.
-AT_ONCE = {"cpu": 2**21, "cuda": 2**25}
+AT_ONCE = {"cpu": 2**22, "cuda": 2**25}
 BFLOAT16 = 2**-8  # of a number, by rounding it
 UNKNOWN = 2**-22  # of a neuron's variance, by token means in float32
 LITTLE = 1e-3  # of a neuron's variance, below which what is within tokens is bounded by its size
@@ -70,18 +71,8 @@ class Bounds:
     corr: Float[Tensor, "neuron other"]
     below: Float[Tensor, "neuron other"]
     above: Float[Tensor, "neuron other"]
-    between: Float[Tensor, "neuron other"]  # what tokens make of it, exactly
-    size: Float[Tensor, "neuron other"]  # what is within tokens can make of it at most
-
-    @property
-    def sure_below(self) -> Float[Tensor, "neuron other"]:
-        """The least that it can be."""
-        return self.between - (self.size + ROUNDING)
-
-    @property
-    def sure_above(self) -> Float[Tensor, "neuron other"]:
-        """The most that it can be."""
-        return self.between + (self.size + ROUNDING)
+    sure_below: Float[Tensor, "neuron other"]
+    sure_above: Float[Tensor, "neuron other"]
 
     @property
     def absolute(self) -> "Bounds":
@@ -90,8 +81,8 @@ class Bounds:
             self.corr.abs(),
             torch.maximum(self.below, -self.above).clamp_min(0),
             torch.maximum(self.above, -self.below),
-            self.between.abs(),
-            self.size,
+            torch.maximum(self.sure_below, -self.sure_above),
+            torch.maximum(self.sure_above, -self.sure_below),
         )
 
 
@@ -137,6 +128,11 @@ class Sketched:
             rounded=rounded,
         )
 
+    @property
+    def facts(self) -> Float[Tensor, "fact neuron"]:
+        """What a bound is of, beside products: the root of `within`, lengths, fourth powers."""
+        return torch.stack([self.within.sqrt().float(), self.length, self.fourth])
+
     def rows(self, here: slice | Int[Tensor, " _"]) -> "Sketched":
         """Some of the neurons."""
         return Sketched(
@@ -155,16 +151,13 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
 
     That is each upper and each lower bound.
     """
-    shape = len(one.within), len(other.within)
-    rows = max(AT_ONCE[one.sketch.device.type] // shape[1], 1)
-    found = Bounds(*(torch.empty(shape, device=one.sketch.device) for _ in fields(Bounds)))
-    for first in range(0, shape[0], rows):
-        here = slice(first, first + rows)
-        part = _bounds(one.rows(here), other, nats)
-        for field in fields(Bounds):
-            getattr(found, field.name)[here] = getattr(part, field.name)
-        del part  # before there is another
-    return found
+    shape, device = (len(one.within), len(other.within)), one.sketch.device
+    found = torch.empty(len(fields(Bounds)), *shape, device=device)
+    if device.type == "cpu":
+        _find(one, other, nats, found)
+    else:
+        find_with_tensors(one, other, nats, found)
+    return Bounds(*found)
 
 
 def slack(
@@ -180,7 +173,16 @@ def slack(
     return w.clamp(min=1).clamp(max=most - 1) / buckets
 
 
-def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
+def find_with_tensors(
+    one: Sketched, other: Sketched, nats: float, found: Float[Tensor, "field neuron other"]
+) -> None:
+    """Fills in what is found, on any device."""
+    for here in _parts(found):
+        found[:, here] = torch.stack(_fields(one.rows(here), other, nats))
+
+
+def _fields(one: Sketched, other: Sketched, nats: float) -> list[Float[Tensor, "neuron other"]]:
+    """Those of `Bounds`."""
     replicates, buckets, _ = one.sketch.shape
     far = slack(nats, replicates, buckets, torch.outer(one.fourth, other.fourth))
     between = one.token_means @ other.token_means.T
@@ -189,31 +191,62 @@ def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     most = torch.full_like(size, -torch.inf)
     total = torch.zeros_like(size)
     for x, y in zip(one.sketch, other.sketch, strict=True):
-        found = quick_product(x, y)
-        torch.minimum(least, found, out=least)
-        torch.maximum(most, found, out=most)
-        total += found
-    rounded = one.rounded * other.longest + one.longest * other.rounded
-    if one.sketch.dtype == torch.bfloat16:
-        most += rounded + BFLOAT16 * most.abs()
-        least -= rounded + BFLOAT16 * least.abs()
+        product = quick_product(x, y)
+        torch.minimum(least, product, out=least)
+        torch.maximum(most, product, out=most)
+        total += product
+    rounded, share = _product_error(one, other)
+    most += rounded + share * most.abs()
+    least -= rounded + share * least.abs()
     length = torch.outer(one.length, other.length)
     middle = torch.where(length > 0, total / length, 0.0).clamp(-1, 1)
-    known = torch.outer(_known(one), _known(other))
-    above = torch.where(known, _root(most, far), 1.0)
-    below = torch.where(known, -_root(-least, far), -1.0)
-    return Bounds(
+    above = torch.where(length > 0, _root(most, far), 1.0)
+    below = torch.where(length > 0, -_root(-least, far), -1.0)
+    return [
         between + size * middle,
         between + size * below - ROUNDING,
         between + size * above + ROUNDING,
-        between,
-        size,
-    )
+        between - (size + ROUNDING),
+        between + (size + ROUNDING),
+    ]
 
 
-def _known(layer: Sketched) -> Bool[Tensor, " neuron"]:
-    """Which neurons have a sketch."""
-    return layer.length > 0
+def _find(
+    one: Sketched, other: Sketched, nats: float, found: Float[Tensor, "field neuron other"]
+) -> None:
+    """The same on a CPU, all that follows the products in one loop."""
+    replicates, buckets, _ = one.sketch.shape
+    parts = _parts(found)
+    products = torch.empty(replicates, parts[0].stop, found.shape[2])
+    for here in parts:
+        some = one.rows(here)
+        for x, y, into in zip(some.sketch, other.sketch, products, strict=True):
+            into[: len(some.within)] = quick_product(x, y)
+        loops.bound(
+            products.numpy(),
+            (some.token_means @ other.token_means.T).numpy(),
+            some.facts.numpy(),
+            other.facts.numpy(),
+            buckets,
+            math.exp(nats / replicates),
+            *_product_error(some, other),
+            ROUNDING,
+            here.start,
+            found.numpy(),
+        )
+
+
+def _parts(found: Float[Tensor, "field neuron other"]) -> list[slice]:
+    """Neurons that are bounded together: about as many each time, as products like."""
+    _, neurons, others = found.shape
+    rows = math.ceil(neurons / math.ceil(neurons * others / AT_ONCE[found.device.type]))
+    return [slice(first, min(first + rows, neurons)) for first in range(0, neurons, rows)]
+
+
+def _product_error(one: Sketched, other: Sketched) -> tuple[float, float]:
+    """By what rounding makes products of sketches wrong: as they are, and as a share of them."""
+    rounded = one.rounded * other.longest + one.longest * other.rounded
+    return rounded, BFLOAT16 if one.sketch.dtype == torch.bfloat16 else 0.0
 
 
 def _root(

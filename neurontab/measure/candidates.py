@@ -135,14 +135,15 @@ class Candidates:
             bounds = bounds.absolute
         units = self.units[place.model, other.model, side]
         return Part(
-            bounds.corr if side == HIGHEST else -bounds.corr,
-            bounds.above if side == HIGHEST else -bounds.below,
-            bounds.sure_above if side == HIGHEST else -bounds.sure_below,
+            bounds.corr,
+            bounds.above if side == HIGHEST else bounds.below,
+            bounds.sure_above if side == HIGHEST else bounds.sure_below,
             self._family.facts(place).eligible[mine],
             self._family.facts(other).eligible,
             (mine if place == other else torch.full_like(mine, -1)).to(self._device),
             int((units < self._family.first(place)).sum()),
             self._family.first(other),
+            1 if side == HIGHEST else -1,
         )
 
     def _layer(self, place: Place) -> Units:

@@ -19,8 +19,8 @@ from neurontab.measure.best import NONE
 class Part:
     """What is known of the pairs of some rows, at places from `first_row`, with some columns.
 
-    `bound` and `sure` are upper bounds of what is estimated; the latter hold whatever the signs of
-    sketches.
+    Highest is what is so times `sign`, of which `bound` and `sure` are then upper bounds; the
+    latter hold whatever the signs of sketches.
     """
 
     estimate: Float[Tensor, "row column"]
@@ -31,6 +31,7 @@ class Part:
     own: Int[Tensor, " row"]  # the column that is the row itself, and is not ranked; or -1
     first_row: int
     first_column: int
+    sign: int
 
     @property
     def T(self) -> "Part":  # noqa: N802 - as of a matrix
@@ -47,6 +48,7 @@ class Part:
             own,
             self.first_column,
             self.first_row,
+            self.sign,
         )
 
 
@@ -115,10 +117,15 @@ class Shortlist:
         if part.estimate.device.type != "cpu":
             self.add_tensors(part, here)
             return
+        values = part.estimate, part.bound, part.sure
+        turned = not all(each.is_contiguous() for each in values)
+        estimate, bound, sure = ((each.T if turned else each).contiguous() for each in values)
         loops.shortlist(
-            part.estimate.contiguous().numpy(),
-            part.bound.contiguous().numpy(),
-            part.sure.contiguous().numpy(),
+            estimate.numpy(),
+            bound.numpy(),
+            sure.numpy(),
+            turned,
+            part.sign,
             part.may_row.numpy(),
             part.may_column.numpy(),
             part.own.numpy(),
@@ -138,11 +145,11 @@ class Shortlist:
         may = torch.outer(part.may_row, part.may_column)
         columns = torch.arange(may.shape[1], device=may.device)
         may &= columns != part.own[:, None]
-        ranked = torch.where(may, part.estimate, NONE)
+        ranked = torch.where(may, part.sign * part.estimate, NONE)
         highest = torch.cat([self.estimate[here], ranked], dim=1)
         self.estimate[here] = highest.topk(self.estimate.shape[1], dim=1).values
-        bound = torch.cat([self.bound[here], torch.where(may, part.bound, NONE)], 1)
-        sure = torch.cat([self.sure[here], torch.where(may, part.sure, NONE)], 1)
+        bound = torch.cat([self.bound[here], torch.where(may, part.sign * part.bound, NONE)], 1)
+        sure = torch.cat([self.sure[here], torch.where(may, part.sign * part.sure, NONE)], 1)
         index = torch.cat([self.index[here], (part.first_column + columns).expand(may.shape)], 1)
         reaches = torch.where(bound >= self.reached[here][:, None], bound, NONE)
         value, place = reaches.topk(self.bound.shape[1], dim=1)

@@ -1,13 +1,22 @@
 """Bounds of correlations from sketches: what they promise, over many hashings."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from neurontab.measure.bounds import LITTLE, UNKNOWN, Bounds, Sketched, bounds, slack
+from neurontab.measure.bounds import (
+    LITTLE,
+    ROUNDING,
+    UNKNOWN,
+    Bounds,
+    Sketched,
+    bounds,
+    find_with_tensors,
+    slack,
+)
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.precision import Precision
 from neurontab.measure.sketch import Sketch
@@ -166,9 +175,9 @@ def test_a_neuron_without_a_sketch_is_bounded_by_its_size(within: float) -> None
     sketch = Sketch(2, 64, torch.zeros(1, 2))
     layer = Sketched.of(sketch, means, torch.ones(2, dtype=torch.float64), N)
     found = bounds(layer, layer, 0.0)
-    reaches = (found.between + found.size)[0, 1]
-    assert found.above[0, 1] >= reaches
-    assert found.below[0, 1] <= found.between[0, 1] - found.size[0, 1]
+    between, size = math.sqrt((1 - within) * 0.5), math.sqrt((within + UNKNOWN) * (0.5 + UNKNOWN))
+    assert between + size - 1e-6 <= found.above[0, 1] <= between + size + 2 * ROUNDING
+    assert between - size - 2 * ROUNDING <= found.below[0, 1] <= between - size + 1e-6
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -184,6 +193,21 @@ def test_bounds_of_rounded_sketches_hold_what_exact_ones_do(device: str) -> None
         assert ((rounded.above - exact.above) < 0.05).all()
         assert torch.allclose(rounded.corr, exact.corr, atol=5e-3)
         assert not torch.equal(rounded.corr, exact.corr)
+
+
+@pytest.mark.parametrize("nats", [0.0, 1.0, 10.0, 200.0])
+@pytest.mark.parametrize("products", ["float32", "bfloat16"])
+def test_one_loop_bounds_as_tensors_do(products: Precision, nats: float) -> None:
+    """With neurons that have a sketch and some that have none, some bounds and all at the ends."""
+    layer = sketched(0, products)
+    one = replace(
+        layer, length=torch.where(torch.arange(len(layer.length)) % 5 > 0, layer.length, 0)
+    )
+    fast, plain = bounds(one, layer, nats), torch.full((5, *EXACT.shape), torch.nan)
+    find_with_tensors(one, layer, nats, plain)
+    for field, expected in zip(fields(Bounds), plain, strict=True):
+        torch.testing.assert_close(getattr(fast, field.name), expected, rtol=0, atol=2e-6)
+    assert (fast.above < fast.sure_above - 1e-5).any() == (nats <= 10)
 
 
 def test_bounds_are_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

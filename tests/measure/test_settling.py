@@ -135,8 +135,8 @@ def test_rows_that_fail_are_measured_whole() -> None:
             too_high,
             corr - 0.5,
             torch.maximum(too_high, corr + 0.5),
-            between=corr,
-            size=torch.ones_like(corr),
+            sure_below=corr - 1,
+            sure_above=corr + 1,
         )
         candidates.read((place, other), found)
     matching = Matching(family, ranks, CPU)
@@ -158,7 +158,7 @@ def settling_with_two_wide_rows(listed: int, chosen: int) -> tuple[Settling, Mat
         for layer, rows in ((place, size), (other, size.T)):
             if layer == Place("a", 0):
                 rows[:2] = 100
-        return Bounds(corr, corr - size, corr + size, between=corr, size=size)
+        return Bounds(corr, *(corr - size, corr + size) * 2)
 
     for pair in TILES.pairs:
         candidates.read(pair, found(*pair))
@@ -222,7 +222,7 @@ def test_pairs_of_whole_rows_are_left_out_where_there_are_too_many() -> None:
         candidates = Candidates(family, ranks, 4, 1, CPU)
         for place, other in TILES.pairs:
             corr = TILES.tile(place, other).corr.float()
-            found = Bounds(corr, corr - 100, corr + 100, between=corr, size=100 + 0 * corr)
+            found = Bounds(corr, *(corr - 100, corr + 100) * 2)
             candidates.read((place, other), found)
         matching = Matching(family, ranks, CPU)
         settling = Settling(family, candidates, candidates.longer(), matching, 2, chosen)

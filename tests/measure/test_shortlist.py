@@ -13,7 +13,8 @@ CPU = torch.device("cpu")
 
 
 def parts(kind: str) -> list[Part]:
-    """Tiles side by side; in the first, rows are the columns."""
+    """Tiles side by side; in the first, rows are the columns. The highest sought, or the lowest."""
+    sign = -1 if kind == "lowest" else 1
     random = torch.Generator().manual_seed(0)
     found, first = [], 0
     may_row = torch.rand(ROWS, generator=random) > 0.1
@@ -23,15 +24,16 @@ def parts(kind: str) -> list[Part]:
         sure = corr + torch.rand(corr.shape, generator=random)
         if kind == "ties":
             corr, bound, sure = (each.mul(2).round() / 2 for each in (corr, bound, sure))
-        if kind == "strided":
-            corr, bound, sure = (each.T.contiguous().T for each in (corr, bound, sure))
         may_column = torch.rand(width, generator=random) > 0.1
         own = torch.full((ROWS,), -1)
         if first == 0 and kind == "own":
             own = torch.arange(ROWS)
         if first == 0 and kind == "some":
             own[::2] = torch.arange(0, ROWS, 2) * 7 % ROWS  # a few rows of many, in any order
-        found.append(Part(corr, bound, sure, may_row, may_column, own, 2, first))
+        corr, bound, sure = (sign * each for each in (corr, bound, sure))
+        if kind == "strided":
+            corr, bound, sure = (each.T.contiguous().T for each in (corr, bound, sure))
+        found.append(Part(corr, bound, sure, may_row, may_column, own, 2, first, sign))
         first += width
     return found
 
@@ -55,12 +57,12 @@ def whole(parts: list[Part]) -> tuple[Tensor, Tensor, Tensor]:
         itself = (part.own >= 0).nonzero()[:, 0]
         may[itself, part.own[itself]] = False
         each = part.estimate, part.bound, part.sure
-        found.append([torch.where(may, values, NONE) for values in each])
+        found.append([torch.where(may, part.sign * values, NONE) for values in each])
     estimate, bound, sure = (torch.cat(values, dim=1) for values in zip(*found, strict=True))
     return estimate, bound, sure
 
 
-@pytest.mark.parametrize("kind", ["plain", "own", "some", "strided", "ties"])
+@pytest.mark.parametrize("kind", ["plain", "lowest", "own", "some", "strided", "ties"])
 @pytest.mark.parametrize(("ranks", "listed"), [(1, 4), (3, 10), (10, 30), (3, 121), (110, 121)])
 @pytest.mark.parametrize("way", ["loops", "tensors"])
 def test_chosen_is_what_reaches_the_last_estimate(
