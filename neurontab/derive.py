@@ -48,7 +48,9 @@ def derive(
         derived[name] = query.table.conform(_computed(query, frames, thresholds.get(name, {})))
         frames[name] = derived[name].lazy()
     for name, query in queries.items():
-        parquet.write_part(into / "tables", query.table, store.FAMILY, derived[name], run_id=run_id)
+        parquet.write_part(
+            into / "tables", query.table, store.FAMILY, [derived[name]], run_id=run_id
+        )
     return definitions(queries, thresholds)
 
 

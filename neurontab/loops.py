@@ -442,15 +442,19 @@ def bound(
     rounding: float,
     allowed: float,
     first_row: int,
-    found: npt.NDArray[np.float32],
+    estimate: npt.NDArray[np.float32],
+    below: npt.NDArray[np.float32],
+    above: npt.NDArray[np.float32],
+    sure_below: npt.NDArray[np.float32],
+    sure_above: npt.NDArray[np.float32],
 ) -> None:
     """The estimate and the bounds of every correlation, of its products in every replicate.
 
-    `products` are [replicate, row, column]; `found` is [field of `measure.bounds.Bounds`, row,
-    column], and is filled from `first_row` on. `of_row` and `of_column` are the root of a neuron's
-    share within tokens, its length and its sum of fourth powers, [value, neuron]. `most` is
-    exp(nats / replicates). A product is wrong by `rounded` and that share of it that is `rounding`,
-    a correlation by `allowed`.
+    `products` are [replicate, row, column]; what is found is [row, column], as in
+    `measure.bounds.Bounds`, and is filled in from `first_row` on. `of_row` and `of_column` are the
+    root of a neuron's share within tokens, its length and its sum of fourth powers, [value,
+    neuron]. `most` is exp(nats / replicates). A product is wrong by `rounded` and that share of it
+    that is `rounding`, a correlation by `allowed`.
     """
     one, two, nothing = np.float32(1), np.float32(2), np.float32(0)
     ends, inverse = np.float32(np.inf), one / np.float32(buckets)
@@ -486,23 +490,28 @@ def bound(
                 both, left = length_here * length[j], one - far[j]
                 top = highest[j] + (wrong + share * abs(highest[j]))
                 bottom = (wrong + share * abs(lowest[j])) - lowest[j]
-                above = (top + math.sqrt(max(far[j] * (left + top * top), nothing))) / left
-                below = (bottom + math.sqrt(max(far[j] * (left + bottom * bottom), nothing))) / left
-                middle = total[j] / both
+                most_here = (top + math.sqrt(max(far[j] * (left + top * top), nothing))) / left
+                least_here = (
+                    bottom + math.sqrt(max(far[j] * (left + bottom * bottom), nothing))
+                ) / left
+                mean = total[j] / both
                 known = (both > nothing) & (left > nothing)
-                highest[j] = min(max(above, -one), one) if known else one
-                lowest[j] = min(max(below, -one), one) if known else one
-                total[j] = min(max(middle, -one), one) if both > nothing else nothing
+                highest[j] = min(max(most_here, -one), one) if known else one
+                lowest[j] = min(max(least_here, -one), one) if known else one
+                total[j] = min(max(mean, -one), one) if both > nothing else nothing
             size, exact = of_column[0, begin:end], between[row, begin:end]
-            into = found[:, first_row + row, begin:end]
+            into = first_row + row
+            middle, low, high = estimate[into], below[into], above[into]
             for j in range(width):
                 far[j] = size_here * size[j]
-                into[0, j] = exact[j] + far[j] * total[j]
-                into[1, j] = exact[j] - far[j] * lowest[j] - error
-                into[2, j] = exact[j] + far[j] * highest[j] + error
+                middle[begin + j] = exact[j] + far[j] * total[j]
             for j in range(width):
-                into[3, j] = exact[j] - (far[j] + error)
-                into[4, j] = exact[j] + (far[j] + error)
+                low[begin + j] = exact[j] - far[j] * lowest[j] - error
+                high[begin + j] = exact[j] + far[j] * highest[j] + error
+            low, high = sure_below[into], sure_above[into]
+            for j in range(width):
+                low[begin + j] = exact[j] - (far[j] + error)
+                high[begin + j] = exact[j] + (far[j] + error)
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -535,7 +544,7 @@ def shortlist(
     rows, columns, factor = len(may_row), len(may_column), np.float32(sign)
     for block in prange((rows + LINE - 1) // LINE):
         first, last = block * LINE, min(rows, (block + 1) * LINE)
-        here = np.empty((3, LINE, columns + LINE), np.float32)  # rows that share no cache sets
+        here = np.empty((3, LINE, columns + LINE), np.float32)  # of no round length
         if turned:
             for column in range(columns):
                 for row in range(first, last):
@@ -629,9 +638,9 @@ def _list(
 
 @njit(cache=True)
 def _highest(values: npt.NDArray[np.float32], number: int) -> np.float32:
-    """The last of so many highest finite values, halving between one too low and one that is not.
+    """The last of so many highest values, halving between one too low and one that is not.
 
-    So values are only counted, many at once.
+    So values are only counted, many at once. Their differences are finite numbers, too.
     """
     low: np.float32 = values[0]
     high: np.float32 = values[0]

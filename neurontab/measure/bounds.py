@@ -152,12 +152,13 @@ def bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     That is each upper and each lower bound.
     """
     shape, device = (len(one.within), len(other.within)), one.sketch.device
-    found = torch.empty(len(fields(Bounds)), *shape, device=device)
+    # Each has its own memory: estimates are kept when bounds are forgotten.
+    found = Bounds(*(torch.empty(shape, device=device) for _ in fields(Bounds)))
     if device.type == "cpu":
         _find(one, other, nats, found)
     else:
         find_with_tensors(one, other, nats, found)
-    return Bounds(*found)
+    return found
 
 
 def slack(
@@ -173,16 +174,16 @@ def slack(
     return w.clamp(min=1).clamp(max=most - 1) / buckets
 
 
-def find_with_tensors(
-    one: Sketched, other: Sketched, nats: float, found: Float[Tensor, "field neuron other"]
-) -> None:
+def find_with_tensors(one: Sketched, other: Sketched, nats: float, found: Bounds) -> None:
     """Fills in what is found, on any device."""
     for here in _parts(found):
-        found[:, here] = torch.stack(_fields(one.rows(here), other, nats))
+        part = _bounds(one.rows(here), other, nats)
+        for field in fields(Bounds):
+            getattr(found, field.name)[here] = getattr(part, field.name)
+        del part  # before there is another
 
 
-def _fields(one: Sketched, other: Sketched, nats: float) -> list[Float[Tensor, "neuron other"]]:
-    """Those of `Bounds`."""
+def _bounds(one: Sketched, other: Sketched, nats: float) -> Bounds:
     replicates, buckets, _ = one.sketch.shape
     far = slack(nats, replicates, buckets, torch.outer(one.fourth, other.fourth))
     between = one.token_means @ other.token_means.T
@@ -202,22 +203,20 @@ def _fields(one: Sketched, other: Sketched, nats: float) -> list[Float[Tensor, "
     middle = torch.where(length > 0, total / length, 0.0).clamp(-1, 1)
     above = torch.where(length > 0, _root(most, far), 1.0)
     below = torch.where(length > 0, -_root(-least, far), -1.0)
-    return [
+    return Bounds(
         between + size * middle,
         between + size * below - ROUNDING,
         between + size * above + ROUNDING,
         between - (size + ROUNDING),
         between + (size + ROUNDING),
-    ]
+    )
 
 
-def _find(
-    one: Sketched, other: Sketched, nats: float, found: Float[Tensor, "field neuron other"]
-) -> None:
+def _find(one: Sketched, other: Sketched, nats: float, found: Bounds) -> None:
     """The same on a CPU, all that follows the products in one loop."""
     replicates, buckets, _ = one.sketch.shape
     parts = _parts(found)
-    products = torch.empty(replicates, parts[0].stop, found.shape[2])
+    products = torch.empty(replicates, parts[0].stop, len(other.within))
     for here in parts:
         some = one.rows(here)
         for x, y, into in zip(some.sketch, other.sketch, products, strict=True):
@@ -232,14 +231,14 @@ def _find(
             *_product_error(some, other),
             ROUNDING,
             here.start,
-            found.numpy(),
+            *(getattr(found, field.name).numpy() for field in fields(Bounds)),
         )
 
 
-def _parts(found: Float[Tensor, "field neuron other"]) -> list[slice]:
+def _parts(found: Bounds) -> list[slice]:
     """Neurons that are bounded together: about as many each time, as products like."""
-    _, neurons, others = found.shape
-    rows = math.ceil(neurons / math.ceil(neurons * others / AT_ONCE[found.device.type]))
+    neurons, others = found.corr.shape
+    rows = math.ceil(neurons / math.ceil(neurons * others / AT_ONCE[found.corr.device.type]))
     return [slice(first, min(first + rows, neurons)) for first in range(0, neurons, rows)]
 
 

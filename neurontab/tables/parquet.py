@@ -5,6 +5,7 @@ metadata, schema version and run in the file's metadata under `neurontab`.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
@@ -19,25 +20,39 @@ from neurontab.tables.table import Column, Table
 KEY = b"key"  # marks the fields of a table's key
 
 
-def write_part(folder: Path, table: Table, part: str, frame: pl.DataFrame, *, run_id: str) -> Path:
+def write_part(
+    folder: Path, table: Table, part: str, frames: Iterable[pl.DataFrame], *, run_id: str
+) -> Path:
     """Writes one part of a table, checked against its declaration and sorted by key.
 
+    Frames follow each other by key and come one by one, so that no more than one is in memory.
     Raises TableError that names what is not as declared, FileError when it cannot be written.
     """
     path = folder / table.name / f"{part}.parquet"
-    arrow = with_metadata(table.conform(frame).to_arrow(), table, run_id)
-    write_whole(path, lambda beside: pq.write_table(arrow, beside, compression="zstd"))
+    schema = _schema(table, run_id)
+    keys = [key.name for key in table.keys]
+
+    def write(beside: Path) -> None:
+        last: tuple[object, ...] = ()  # before any other
+        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+            for rows in map(table.conform, frames):
+                if len(rows) and last >= rows.select(keys).row(0):
+                    raise TableError(f"table {table.name!r}: rows after {last} are not in order")
+                last = rows.select(keys).row(-1) if len(rows) else last
+                writer.write_table(rows.to_arrow().cast(schema))
+
+    write_whole(path, write)
     return path
 
 
-def with_metadata(arrow: pa.Table, table: Table, run_id: str) -> pa.Table:
-    """The same data under a schema that carries the declaration and plain Arrow types."""
+def _schema(table: Table, run_id: str) -> pa.Schema:
+    """The declaration, with plain Arrow types."""
     about = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "table": table.name}
-    schema = pa.schema(
-        [_field(arrow.schema.field(c.name), c, key=c in table.keys) for c in table.columns],
+    types = table.empty().collect().to_arrow().schema
+    return pa.schema(
+        [_field(types.field(c.name), c, key=c in table.keys) for c in table.columns],
         metadata={"neurontab": json.dumps(about), "description": table.description},
     )
-    return arrow.cast(schema)
 
 
 def declared(folder: Path, name: str) -> Table:

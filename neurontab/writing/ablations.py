@@ -76,7 +76,7 @@ def role_candidates(queries: dict[str, Query], writer: Writer) -> pl.LazyFrame:
 def write_ablations(model: LanguageModel, found: Ablated | None, writer: Writer) -> None:
     """Table `ablations` of a model; of no rows where nothing was ablated."""
     if found is None:
-        writer.write_frame(ABLATIONS, model.name, pl.DataFrame(schema=ABLATIONS.schema))
+        writer.write_frames(ABLATIONS, model.name, [pl.DataFrame(schema=ABLATIONS.schema)])
         return
     sums = found.sums
     groups, neurons = sums.n.nonzero()[:, 0], found.ablation.held.neurons.cpu()

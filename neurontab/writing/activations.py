@@ -1,11 +1,14 @@
 """The tables and files that come of running one model over the text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+from jaxtyping import Float
+from torch import Tensor
 
 from neurontab.files import write_whole
 from neurontab.measure.chosen import Chosen
@@ -23,6 +26,7 @@ from neurontab.measure.stream import at_bos
 from neurontab.measure.survey import LayerStatistics, Survey
 from neurontab.tables import store
 from neurontab.tables.schemas import activations
+from neurontab.tables.table import Table
 from neurontab.writing.writer import Keyed, Writer, by_layer
 
 
@@ -31,69 +35,74 @@ def write_survey(
 ) -> None:
     """The tables that come of running one model over the text."""
     name, here = model.name, {"model": model.name}
-    at_start = at_bos(model, model.bos)
-    moments: list[Keyed] = []
-    for layer, each in enumerate(layers):
-        pre = each.pre.result() | each.pre.standing_of(at_start[layer], "bos")
-        moments.append((here | {"site": "pre"}, with_keys(pre, layer)))
-        moments.append((here | {"site": "post"}, with_keys(each.post.result(), layer)))
-    writer.write(activations.ACTIVATION_MOMENTS, name, *moments)
-    writer.write(
-        activations.ACTIVATION_HISTOGRAMS,
-        name,
-        *(
-            (here | {"layer": layer, "site": site}, moments.histogram())
-            for layer, each in enumerate(layers)
-            for site, moments in (("pre", each.pre), ("post", each.post))
-        ),
-    )
-    writer.write(
-        activations.TOKEN_RESPONSE,
-        name,
-        *by_layer(here, "offset", layers, lambda each: token_responses(each, survey)),
-    )
-    writer.write(activations.TOKEN_SPREAD, name, *by_layer(here, "offset", layers, token_spread))
-    writer.write(
-        activations.FEATURE_GROUPS,
-        name,
-        *_by_feature(here, (feature_groups(each, survey) for each in layers)),
-    )
-    writer.write(
-        activations.FEATURE_CHANCE,
-        name,
-        *_by_feature(here, (feature_chance(each, survey) for each in layers)),
-    )
-    writer.write(
-        activations.EXAMPLES,
-        name,
-        *by_layer(here, "side", layers, lambda each: contexts(each, survey)),
-    )
     context, sources = survey.corpus.tokens.shape[1], survey.corpus.sources
-    for table, key, names in (
-        (activations.POSITION_GROUPS, "position", np.arange(context)),
-        (activations.SOURCE_GROUPS, "source", np.array(sources, dtype=object)),
-    ):
-        rows = [group_rows(each.places[key]) for each in layers]
-        for columns in rows:
-            columns[key] = names[columns.pop("group")]
-        writer.write(table, name, *((here | {"layer": n}, each) for n, each in enumerate(rows)))
+    responses = partial(token_responses, survey=survey)
+    groups = (feature_groups(each, survey) for each in layers)
+    chance = (feature_chance(each, survey) for each in layers)
+    positions, names = np.arange(context), np.array(sources, dtype=object)
+    of_layers: tuple[tuple[Table, Iterable[list[Keyed]]], ...] = (
+        (activations.ACTIVATION_MOMENTS, _moments(here, layers, at_bos(model, model.bos))),
+        (activations.ACTIVATION_HISTOGRAMS, _histograms(here, layers)),
+        (activations.TOKEN_RESPONSE, by_layer(here, "offset", layers, responses)),
+        (activations.TOKEN_SPREAD, by_layer(here, "offset", layers, token_spread)),
+        (activations.FEATURE_GROUPS, _by_feature(here, groups)),
+        (activations.FEATURE_CHANCE, _by_feature(here, chance)),
+        (activations.EXAMPLES, by_layer(here, "side", layers, partial(contexts, survey=survey))),
+        (activations.POSITION_GROUPS, _by_place(here, "position", positions, layers)),
+        (activations.SOURCE_GROUPS, _by_place(here, "source", names, layers)),
+    )
+    for table, rows in of_layers:
+        writer.write_layers(table, name, rows)
     _write_activations(model, layers, survey, writer.folder / "activations" / name)
-
-
-def _by_feature(
-    here: Mapping[str, object], layers: Iterable[list[tuple[dict[str, str], Columns]]]
-) -> list[Keyed]:
-    """The rows of every layer under its number, and what their features are of."""
-    return [
-        ({**here, "layer": layer, **which}, columns)
-        for layer, rows in enumerate(layers)
-        for which, columns in rows
-    ]
 
 
 def write_support(survey: Survey, writer: Writer) -> None:
     """How often features are true of the text, whatever the model."""
     writer.write(activations.FEATURE_SUPPORT, store.FAMILY, *feature_support(survey))
+
+
+def _moments(
+    here: Mapping[str, object],
+    layers: Sequence[LayerStatistics],
+    at_start: Mapping[int, Float[Tensor, " neuron"]],
+) -> Iterator[list[Keyed]]:
+    for layer, each in enumerate(layers):
+        pre = each.pre.result() | each.pre.standing_of(at_start[layer], "bos")
+        yield [
+            ({**here, "site": "pre"}, with_keys(pre, layer)),
+            ({**here, "site": "post"}, with_keys(each.post.result(), layer)),
+        ]
+
+
+def _histograms(
+    here: Mapping[str, object], layers: Sequence[LayerStatistics]
+) -> Iterator[list[Keyed]]:
+    for layer, each in enumerate(layers):
+        yield [
+            ({**here, "layer": layer, "site": site}, moments.histogram())
+            for site, moments in (("pre", each.pre), ("post", each.post))
+        ]
+
+
+def _by_feature(
+    here: Mapping[str, object], layers: Iterable[list[tuple[dict[str, str], Columns]]]
+) -> Iterator[list[Keyed]]:
+    """The rows of every layer under its number, and what their features are of."""
+    for layer, rows in enumerate(layers):
+        yield [({**here, "layer": layer, **which}, columns) for which, columns in rows]
+
+
+def _by_place(
+    here: Mapping[str, object],
+    key: str,
+    names: npt.NDArray[np.generic],
+    layers: Sequence[LayerStatistics],
+) -> Iterator[list[Keyed]]:
+    """The rows of every layer under its number, by the names of what its groups are."""
+    for layer, each in enumerate(layers):
+        columns = group_rows(each.places[key])
+        columns[key] = names[columns.pop("group")]
+        yield [({**here, "layer": layer}, columns)]
 
 
 def _write_activations(

@@ -18,8 +18,8 @@ def write_models(found: Sequence[LanguageModel], corpus: Corpus, writer: Writer)
     """Tables `models` and `vocabulary`."""
     facts = [asdict(model.facts) for model in found]
     table = models.MODELS
-    writer.write_frame(table, store.FAMILY, pl.DataFrame(facts, table.schema))
-    writer.write_frame(models.VOCABULARY, store.FAMILY, vocabulary_frame(found[0], corpus))
+    writer.write_frames(table, store.FAMILY, [pl.DataFrame(facts, table.schema)])
+    writer.write_frames(models.VOCABULARY, store.FAMILY, [vocabulary_frame(found[0], corpus)])
 
 
 def vocabulary_frame(model: LanguageModel, corpus: Corpus) -> pl.DataFrame:

@@ -43,10 +43,10 @@ def write_weights(model: LanguageModel, corpus: Corpus, writer: Writer) -> None:
     )
     effects = [with_keys(vocab_effect(each.w_out, tokens), n) for n, each in enumerate(every)]
     writer.write(weights.VOCAB_EFFECT, name, *((here, columns) for columns in effects))
-    writer.write(
+    writer.write_layers(
         weights.VOCAB_TOKENS,
         name,
-        *by_layer(here, "direction", every, lambda each: vocab_tokens(each.w_out, tokens)),
+        by_layer(here, "direction", every, lambda each: vocab_tokens(each.w_out, tokens)),
     )
     writer.write(
         weights.NEIGHBOURS,

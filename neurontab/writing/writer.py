@@ -1,6 +1,6 @@
 """Writes parts of tables into a run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import disk_usage
@@ -29,16 +29,33 @@ class Writer:
     refuse_if_gone: Callable[[], None]  # RunError when the folder is no longer ours to write in
 
     def write(self, table: Table, part: str, *rows: Keyed) -> None:
-        """One part, from all rows. Raises what `write_frame` does."""
-        found = pl.concat([frame(table, columns, **keys) for keys, columns in rows])
-        self.write_frame(table, part, found)
+        """One part, from all rows. Raises what `write_frames` does."""
+        self.write_layers(table, part, [rows])
 
-    def write_frame(self, table: Table, part: str, found: pl.DataFrame) -> None:
-        """One part, from a frame. Raises FileError when there is clearly no room for it.
+    def write_layers(self, table: Table, part: str, layers: Iterable[Iterable[Keyed]]) -> None:
+        """One part, from the rows of one layer after the other; those of one are in memory.
+
+        Raises what `write_frames` does.
+        """
+        self.write_frames(
+            table,
+            part,
+            (
+                pl.concat([frame(table, columns, **keys) for keys, columns in rows])
+                for rows in layers
+            ),
+        )
+
+    def write_frames(self, table: Table, part: str, found: Iterable[pl.DataFrame]) -> None:
+        """One part, from frames. Raises FileError when there is clearly no room for one of them.
 
         Raises RunError when the folder is gone, TableError for what is not as declared.
         """
         self.refuse_if_gone()
+        frames = (self._with_room(table, each) for each in found)
+        parquet.write_part(self.folder / "tables", table, part, frames, run_id=self.run_id)
+
+    def _with_room(self, table: Table, found: pl.DataFrame) -> pl.DataFrame:
         needed = found.estimated_size() // COMPRESSED
         free = disk_usage(self.folder).free
         if needed > free:
@@ -47,7 +64,7 @@ class Writer:
                 f"{free / 2**20:,.0f} MiB are free at {self.folder}.\n"
                 "Make room, then run it again to go on."
             )
-        parquet.write_part(self.folder / "tables", table, part, found, run_id=self.run_id)
+        return found
 
     def digests(self, model: str) -> dict[str, str]:
         """sha256 of every file about one model alone, by its path in the run."""
@@ -65,10 +82,7 @@ def by_layer(
     key: str,
     layers: Iterable[T],
     rows_of: Callable[[T], list[tuple[str, Columns]]],
-) -> list[Keyed]:
+) -> Iterator[list[Keyed]]:
     """The rows of every layer under its number, each set of them under a word."""
-    return [
-        ({**here, "layer": layer, key: word}, columns)
-        for layer, each in enumerate(layers)
-        for word, columns in rows_of(each)
-    ]
+    for layer, each in enumerate(layers):
+        yield [({**here, "layer": layer, key: word}, columns) for word, columns in rows_of(each)]

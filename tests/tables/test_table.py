@@ -1,6 +1,8 @@
 """A declaration is held against data: names, types, nulls, keys and checks, all at once."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from weakref import ReferenceType, ref
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -69,7 +71,7 @@ def test_values_that_cannot_be_are_said_with_an_example() -> None:
 
 
 def test_a_part_explains_itself_and_reads_the_same_everywhere(tmp_path: Path) -> None:
-    path = parquet.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
+    path = parquet.write_part(tmp_path, TABLE, "b", [GOOD], run_id="r1")
     schema = pq.read_schema(path)
     assert schema.field("corr").metadata == {
         b"description": b"Correlation.",
@@ -84,12 +86,39 @@ def test_a_part_explains_itself_and_reads_the_same_everywhere(tmp_path: Path) ->
 
 
 def test_a_refused_frame_leaves_the_old_part(tmp_path: Path) -> None:
-    path = parquet.write_part(tmp_path, TABLE, "b", GOOD, run_id="r1")
+    path = parquet.write_part(tmp_path, TABLE, "b", [GOOD], run_id="r1")
     before = path.read_bytes()
     with pytest.raises(TableError):
-        parquet.write_part(tmp_path, TABLE, "b", GOOD.drop("n"), run_id="r2")
+        parquet.write_part(tmp_path, TABLE, "b", [GOOD.drop("n")], run_id="r2")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["b.parquet"]
+
+
+def test_frames_that_follow_each_other_are_one_part(tmp_path: Path) -> None:
+    rows = GOOD.sort("layer")
+    path = parquet.write_part(tmp_path, TABLE, "b", (rows[:1], rows[:0], rows[1:]), run_id="r1")
+    assert pl.read_parquet(path).equals(TABLE.conform(GOOD))
+    assert pq.ParquetFile(path).num_row_groups > 1
+    for frames in ((rows[1:], rows[:1]), (rows, rows[1:])):
+        with pytest.raises(TableError, match=r"rows after .* are not in order"):
+            parquet.write_part(tmp_path, TABLE, "b", frames, run_id="r2")
+    assert pl.read_parquet(path).equals(TABLE.conform(GOOD))
+
+
+def test_of_frames_that_come_one_by_one_no_more_than_two_are_in_memory(tmp_path: Path) -> None:
+    """The one that was written last, and the next."""
+    made: list[ReferenceType[pl.DataFrame]] = []
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for layer in range(4):
+            assert [each() is None for each in made[:-1]] == [True] * len(made[:-1])
+            rows = GOOD[:1].with_columns(layer=pl.lit(layer, pl.Int32))
+            made.append(ref(rows))
+            yield rows
+            del rows
+
+    parquet.write_part(tmp_path, TABLE, "b", frames(), run_id="r1")
+    assert len(made) == 4
 
 
 def test_masked_and_missing_numbers_become_null() -> None:
