@@ -19,9 +19,10 @@ LEAST_KEPT = 0.05  # of the tokens: what MLPs read of fewer is not worth the mem
 FREE_SHARE = 0.6  # of what is free is used, unless told otherwise
 PROCESS = 1_700 * 2**20  # bytes of the program itself, with torch and what its allocator keeps
 KEPT_BYTES = 3 * KEPT * WINDOW * 4 + 800  # a neuron: contexts, histograms, power sums
-EXAMPLES_BYTES = 19_200  # a neuron: its rows of `examples`, the largest table over short contexts
-POSITION_BYTES = 41  # a neuron and position: a row of `position_groups`, the largest over long ones
-COPIES = 3  # of a layer's rows of a table, while they are put together, sorted, and written
+EXAMPLES_BYTES = 20_000  # a neuron: its rows of `examples`, the largest table over short contexts
+POSITION_BYTES = 52  # a neuron and position: a row of `position_groups`, the largest over long ones
+RESPONSE_BYTES = 25  # a neuron and group of tokens, while `token_response` is put together
+COPIES = 10  # of a layer's rows of a table, while they are put together, sorted, and written
 BEST_BYTES = 16  # a kept match: what it is ranked by, its correlation, its place
 GROUP_BYTES = 8  # a kept match and group of documents
 DRAWN_BYTES = 24  # a neuron, other model and draw: the best correlation of either kind, its layer
@@ -136,19 +137,19 @@ class KeptInputs:
 def _base(models: Sequence[ModelFacts], needs: Needs) -> int:
     """At all times: the program, all models, one of them twice while it is checked, token means.
 
-    And tables, of which the rows of one layer are in memory while they are written.
+    And tables while they are written, of which the rows of one layer are in memory.
     """
     sizes = [weights_of(facts) + facts.d_vocab * facts.d_model for facts in models]
     heads = max(facts.n_layers * facts.n_heads for facts in models)
     groups = groups_within(needs.types, _largest(models)) + 1
-    written = max(EXAMPLES_BYTES, POSITION_BYTES * min(needs.context, POSITIONS))
+    rows = max(EXAMPLES_BYTES, POSITION_BYTES * min(needs.context, POSITIONS))
     return (
         PROCESS
         + needs.label_bytes
         + 4 * (sum(sizes) + max(sizes))
         + 4 * needs.batch_tokens * needs.context * heads
         + 4 * _total(models) * groups
-        + COPIES * max(facts.d_mlp for facts in models) * written
+        + max(facts.d_mlp for facts in models) * max(COPIES * rows, RESPONSE_BYTES * groups)
     )
 
 

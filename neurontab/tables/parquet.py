@@ -25,7 +25,7 @@ def write_part(
 ) -> Path:
     """Writes one part of a table, checked against its declaration and sorted by key.
 
-    Frames follow each other by key and come one by one, so that no more than one is in memory.
+    Frames follow each other by key, and each is forgotten before the next is asked for.
     Raises TableError that names what is not as declared, FileError when it cannot be written.
     """
     path = folder / table.name / f"{part}.parquet"
@@ -40,6 +40,7 @@ def write_part(
                     raise TableError(f"table {table.name!r}: rows after {last} are not in order")
                 last = rows.select(keys).row(-1) if len(rows) else last
                 writer.write_table(rows.to_arrow().cast(schema))
+                del rows
 
     write_whole(path, write)
     return path

@@ -1,6 +1,6 @@
 """The tables and files that come of running one model over the text."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,16 +37,15 @@ def write_survey(
     name, here = model.name, {"model": model.name}
     context, sources = survey.corpus.tokens.shape[1], survey.corpus.sources
     responses = partial(token_responses, survey=survey)
-    groups = (feature_groups(each, survey) for each in layers)
-    chance = (feature_chance(each, survey) for each in layers)
+    groups, chance = partial(feature_groups, survey=survey), partial(feature_chance, survey=survey)
     positions, names = np.arange(context), np.array(sources, dtype=object)
     of_layers: tuple[tuple[Table, Iterable[list[Keyed]]], ...] = (
         (activations.ACTIVATION_MOMENTS, _moments(here, layers, at_bos(model, model.bos))),
         (activations.ACTIVATION_HISTOGRAMS, _histograms(here, layers)),
         (activations.TOKEN_RESPONSE, by_layer(here, "offset", layers, responses)),
         (activations.TOKEN_SPREAD, by_layer(here, "offset", layers, token_spread)),
-        (activations.FEATURE_GROUPS, _by_feature(here, groups)),
-        (activations.FEATURE_CHANCE, _by_feature(here, chance)),
+        (activations.FEATURE_GROUPS, _by_feature(here, layers, groups)),
+        (activations.FEATURE_CHANCE, _by_feature(here, layers, chance)),
         (activations.EXAMPLES, by_layer(here, "side", layers, partial(contexts, survey=survey))),
         (activations.POSITION_GROUPS, _by_place(here, "position", positions, layers)),
         (activations.SOURCE_GROUPS, _by_place(here, "source", names, layers)),
@@ -85,11 +84,13 @@ def _histograms(
 
 
 def _by_feature(
-    here: Mapping[str, object], layers: Iterable[list[tuple[dict[str, str], Columns]]]
+    here: Mapping[str, object],
+    layers: Sequence[LayerStatistics],
+    rows_of: Callable[[LayerStatistics], list[tuple[dict[str, str], Columns]]],
 ) -> Iterator[list[Keyed]]:
     """The rows of every layer under its number, and what their features are of."""
-    for layer, rows in enumerate(layers):
-        yield [({**here, "layer": layer, **which}, columns) for which, columns in rows]
+    for layer, each in enumerate(layers):
+        yield [({**here, "layer": layer, **which}, columns) for which, columns in rows_of(each)]
 
 
 def _by_place(
@@ -100,9 +101,11 @@ def _by_place(
 ) -> Iterator[list[Keyed]]:
     """The rows of every layer under its number, by the names of what its groups are."""
     for layer, each in enumerate(layers):
-        columns = group_rows(each.places[key])
-        columns[key] = names[columns.pop("group")]
-        yield [({**here, "layer": layer}, columns)]
+        yield [({**here, "layer": layer}, _named(group_rows(each.places[key]), key, names))]
+
+
+def _named(columns: Columns, key: str, names: npt.NDArray[np.generic]) -> Columns:
+    return {key: names[columns.pop("group")], **columns}
 
 
 def _write_activations(

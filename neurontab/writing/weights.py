@@ -30,30 +30,38 @@ def write_weights(model: LanguageModel, corpus: Corpus, writer: Writer) -> None:
     name, here = model.name, {"model": model.name}
     every = [model.weights(layer) for layer in range(model.facts.n_layers)]
     tokens = vocabulary_of(model, corpus)
-    sums = [with_keys(weight_sums(each), layer) for layer, each in enumerate(every)]
-    writer.write(weights.WEIGHTS, name, *((here, columns) for columns in sums))
-    writer.write(
+    sums = ([(here, with_keys(weight_sums(each), layer))] for layer, each in enumerate(every))
+    writer.write_layers(weights.WEIGHTS, name, sums)
+    writer.write_layers(
         weights.VOCAB_MOMENTS,
         name,
-        *(
-            (here | {"side": side, "matrix": matrix}, with_keys(columns, layer))
+        (
+            [
+                (here | {"side": side, "matrix": matrix}, with_keys(columns, layer))
+                for side, matrix, columns in vocab_moments(each.w_in, each.w_out, tokens)
+            ]
             for layer, each in enumerate(every)
-            for side, matrix, columns in vocab_moments(each.w_in, each.w_out, tokens)
         ),
     )
-    effects = [with_keys(vocab_effect(each.w_out, tokens), n) for n, each in enumerate(every)]
-    writer.write(weights.VOCAB_EFFECT, name, *((here, columns) for columns in effects))
+    effects = (
+        [(here, with_keys(vocab_effect(each.w_out, tokens), layer))]
+        for layer, each in enumerate(every)
+    )
+    writer.write_layers(weights.VOCAB_EFFECT, name, effects)
     writer.write_layers(
         weights.VOCAB_TOKENS,
         name,
         by_layer(here, "direction", every, lambda each: vocab_tokens(each.w_out, tokens)),
     )
-    writer.write(
+    writer.write_layers(
         weights.NEIGHBOURS,
         name,
-        *(
-            (here | {"relation": relation, "side": side}, columns)
-            for relation, side, columns in neighbours(every)
+        (
+            [
+                (here | {"relation": relation, "side": side}, columns)
+                for relation, side, columns in found
+            ]
+            for found in neighbours(every)
         ),
     )
     heads = [model.heads(layer) for layer in range(model.facts.n_layers)]

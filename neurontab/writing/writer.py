@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import disk_usage
 from typing import TypeVar
@@ -33,29 +34,22 @@ class Writer:
         self.write_layers(table, part, [rows])
 
     def write_layers(self, table: Table, part: str, layers: Iterable[Iterable[Keyed]]) -> None:
-        """One part, from the rows of one layer after the other; those of one are in memory.
+        """One part, from the rows of one layer after the other, each forgotten before the next.
 
         Raises what `write_frames` does.
         """
-        self.write_frames(
-            table,
-            part,
-            (
-                pl.concat([frame(table, columns, **keys) for keys, columns in rows])
-                for rows in layers
-            ),
-        )
+        self.write_frames(table, part, map(partial(_together, table), layers))
 
     def write_frames(self, table: Table, part: str, found: Iterable[pl.DataFrame]) -> None:
         """One part, from frames. Raises FileError when there is clearly no room for one of them.
 
         Raises RunError when the folder is gone, TableError for what is not as declared.
         """
-        self.refuse_if_gone()
-        frames = (self._with_room(table, each) for each in found)
+        frames = map(partial(self._with_room, table), found)
         parquet.write_part(self.folder / "tables", table, part, frames, run_id=self.run_id)
 
     def _with_room(self, table: Table, found: pl.DataFrame) -> pl.DataFrame:
+        self.refuse_if_gone()
         needed = found.estimated_size() // COMPRESSED
         free = disk_usage(self.folder).free
         if needed > free:
@@ -75,6 +69,10 @@ class Writer:
     def scan(self, name: str) -> pl.LazyFrame:
         """A table written before. Raises TableError when it is not there."""
         return store.scan(self.folder / "tables", name)
+
+
+def _together(table: Table, rows: Iterable[Keyed]) -> pl.DataFrame:
+    return pl.concat([frame(table, columns, **keys) for keys, columns in rows])
 
 
 def by_layer(

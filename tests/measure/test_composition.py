@@ -1,9 +1,12 @@
 """Neighbours and heads, against the obvious computation pair by pair."""
 
+from collections import defaultdict
+
 import numpy as np
 import pytest
 import torch
 
+from neurontab.measure.columns import Columns, stacked
 from neurontab.measure.heads import KEPT, head_scores
 from neurontab.measure.neighbours import KEPT as NEIGHBOURS
 from neurontab.measure.neighbours import neighbours
@@ -41,7 +44,12 @@ def test_neighbours_are_the_ends_of_the_sorted_cosines() -> None:
     }
     unit = {name: each / np.linalg.norm(each, axis=1)[:, None] for name, each in vectors.items()}
     seen = set()
-    for relation, side, found in neighbours(LAYERS):
+    layers: dict[tuple[str, str], list[Columns]] = defaultdict(list)
+    for rows in neighbours(LAYERS):
+        for relation, side, columns in rows:
+            layers[relation, side].append(columns)
+    for (relation, side), parts in layers.items():
+        found = stacked(parts)
         own, other = relation.split("_")
         cosine = unit[own] @ unit[other].T
         np.fill_diagonal(cosine, np.nan)

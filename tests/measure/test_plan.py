@@ -121,7 +121,7 @@ def test_auto_takes_what_fits() -> None:
     """Of one wide layer there is memory for sketches, but not for a tile."""
     wide = replace(SEVEN, n_layers=1, d_mlp=16_384)
     found = {
-        mode: planned(wide, 6_000, models=2, free=66 * GIB, mode=mode)
+        mode: planned(wide, 6_000, models=2, free=70 * GIB, mode=mode)
         for mode in ("auto", "sketch", "exact")
     }
     assert found["sketch"].memory <= found["sketch"].budget < found["exact"].memory
@@ -140,7 +140,7 @@ def test_what_few_buckets_leave_open_is_in_the_plan() -> None:
     run = 2 * tokens * 5 * 4 * (2 * 128 * 512 + 4 * 128**2)
     by_document = 10 * share * 10_240 * 5 * tokens
     assert found.stages["by document"].flop == pytest.approx(run + 2 * by_document)
-    little = planned(SUITE, tokens, mode="sketch", allowed=3_830 * 2**20)
+    little = planned(SUITE, tokens, mode="sketch", allowed=3_898 * 2**20)
     assert little.sketch is not None
     assert little.sketch.chosen < found.sketch.expected(10_240) / 3  # that memory holds the sums of
     share = LeftOpen.of(little.sketch, 10_240, 5, little.room).whole
