@@ -544,7 +544,9 @@ def shortlist(
     rows, columns, factor = len(may_row), len(may_column), np.float32(sign)
     for block in prange((rows + LINE - 1) // LINE):
         first, last = block * LINE, min(rows, (block + 1) * LINE)
-        here = np.empty((3, LINE, columns + LINE), np.float32)  # of no round length
+        here = np.empty(
+            (3, LINE, columns + LINE), np.float32
+        )  # rows of round lengths evict each other
         if turned:
             for column in range(columns):
                 for row in range(first, last):

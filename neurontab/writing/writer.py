@@ -45,6 +45,7 @@ class Writer:
 
         Raises RunError when the folder is gone, TableError for what is not as declared.
         """
+        self.refuse_if_gone()  # before a removed folder is made again
         frames = map(partial(self._with_room, table), found)
         parquet.write_part(self.folder / "tables", table, part, frames, run_id=self.run_id)
 
