@@ -24,6 +24,7 @@ from neurontab.measure.processes import ALONE, Processes
 from neurontab.measure.sequences import CorpusPlan
 from neurontab.measure.sketch_plan import SketchPlan
 from neurontab.measure.sources import parse_sources
+from neurontab.measure.stages import Speed
 from neurontab.measure.text_labels import TextLabels, read_labels
 from neurontab.measure.vocabulary import newline_ids, shared_digest
 from neurontab.progress import Progress
@@ -46,6 +47,7 @@ class Prepared:
     corpus: Corpus
     features: Features
     text_labels: TextLabels | None
+    speed: Speed
     plan: Plan
     fingerprint: dict[str, str]
 
@@ -78,7 +80,7 @@ class Prepared:
         if not begun:
             return self
         read = self.config, self.models, self.corpus, self.features, self.text_labels
-        again = _plan(*read, self.device, self.processes, begun)
+        again = _plan(*read, self.device, self.processes, self.speed, begun)
         return replace(self, plan=again) if again.memory <= again.budget else self
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
@@ -117,7 +119,9 @@ def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALON
         labels=labels.digest if labels else "none",
         schema=str(SCHEMA_VERSION),
     )
-    planned = _plan(config, models, tokens, features, labels, device, processes, None)
+    first = tokens.batch(0, max(1, CALIBRATED // tokens.tokens.shape[1]))
+    speed = calibrated(models[0], first)
+    planned = _plan(config, models, tokens, features, labels, device, processes, speed, None)
     return Prepared(
         config,
         device,
@@ -127,6 +131,7 @@ def prepare(config: BuildConfig, progress: Progress, processes: Processes = ALON
         tokens,
         features,
         labels,
+        speed,
         planned,
         fingerprint,
     )
@@ -148,6 +153,7 @@ def _plan(
     labels: TextLabels | None,
     device: torch.device,
     processes: Processes,
+    speed: Speed,
     begun: Mapping[str, Any] | None,
 ) -> Plan:
     context = tokens.tokens.shape[1]
@@ -178,7 +184,7 @@ def _plan(
         mode=mode,
         allowed=config.memory // processes.here if config.memory else None,
         free=free_memory(device) // sharing,
-        speed=calibrated(models[0], tokens.batch(0, max(1, CALIBRATED // context))),
+        speed=speed,
         begun=_sketch_of(begun or {}),
     )
 

@@ -1,4 +1,4 @@
-"""`python tests/killed.py FOLDER KILLS SEED`: builds a run while killing it at random instants.
+"""`python tests/killed.py FOLDER KILLS MODE`: builds a run while killing it at random instants.
 
 Prints a line for every kill, which states there were, and at last that the tables of every run are
 those of a build that nobody disturbed. Children are forked, so that each begins at once.
@@ -24,22 +24,27 @@ from neurontab.prepare import prepare
 from neurontab.progress import Silent
 from neurontab.run import Run
 
-STATES = ("m0.survey", "m0.done", "products", "tiles")
+STATES = {
+    "exact": ("m0.survey", "m0.done", "products", "tiles"),
+    "sketch": ("m0.survey", "m0.done", "sketches", "estimates", "finals"),
+}
 
 
-def main(folder: Path, kills: int, seed: int) -> None:
+def main(folder: Path, kills: int, mode: str) -> None:
     """Kills so many times, and compares every run that came of it with one that nobody killed.
 
     The last kills come when the states have appeared that chance might not hit.
     """
-    settings = planned(folder)
+    settings = planned(folder, mode)
     started = time.monotonic()
     wait(begun(settings, folder / "undisturbed"))
     seconds = time.monotonic() - started
     expected = manifest.read(folder / "undisturbed")
-    drawn = random.Random(seed)
+    assert expected.matched is not None
+    assert expected.matched.mode == mode
+    drawn = random.Random(mode)
     runs, done = 0, 0
-    while done < kills - len(STATES):
+    while done < kills - len(STATES[mode]):
         run = folder / f"killed{runs}"
         child = begun(settings, run)
         if ended(child, within=drawn.uniform(0, seconds)):
@@ -50,16 +55,15 @@ def main(folder: Path, kills: int, seed: int) -> None:
         done += 1
     wait(begun(settings, folder / f"killed{runs}"))
     compare(folder / f"killed{runs}", expected)
-    for state in STATES:
-        runs, run = runs + 1, folder / f"killed{runs + 1}"
+    run = folder / "by_state"
+    for number, state in enumerate(STATES[mode], done):
         child = begun(settings, run)
         while state not in states(run):
             assert os.waitpid(child, os.WNOHANG) == (0, 0), f"{state} has never been there"
-        kill(child, run, done)
-        done += 1
-        wait(begun(settings, run))
-        compare(run, expected)
-    print(f"{kills} kills, {runs + 1} runs, the same bytes")
+        kill(child, run, number)
+    wait(begun(settings, run))
+    compare(run, expected)
+    print(f"{kills} kills, {runs + 2} runs, the same bytes")
 
 
 def kill(child: int, run: Path, number: int) -> None:
@@ -84,11 +88,13 @@ def compare(run: Path, expected: manifest.Manifest) -> None:
     assert (found.tables, found.files) == (expected.tables, expected.files)
 
 
-def planned(folder: Path) -> BuildConfig:
-    """The build that is killed: its products need two passes.
+def planned(folder: Path, mode: str) -> BuildConfig:
+    """The build that is killed; of all products it needs two passes.
 
     It is planned in a child, as no process may be forked from one that has run a query.
     """
+    if mode == "sketch":
+        return with_mode(settings_of(folder, write_enough(folder)), mode)
     settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=3_500))
     child = os.fork()
     if not child:
@@ -112,6 +118,11 @@ def settings_of(folder: Path, text: Path) -> BuildConfig:
         ablations=512,
         checkpoint_seconds=0.0,
     )
+
+
+def write_enough(folder: Path) -> Path:
+    """As little text as is sketched."""
+    return tiny.write_text(folder / "words.txt", tokens=6_000)
 
 
 def with_mode(settings: BuildConfig, mode: str) -> BuildConfig:
@@ -175,4 +186,4 @@ def wait(child: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

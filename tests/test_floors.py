@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     {"errors"},
-    {"files", "progress", "printable", "loops", "gpu_loops", "device"},
+    {"files", "progress", "printable", "loops", "device"},
     {"config"},
     {"tables", "measure", "suite"},
     {"show", "manifest", "lock", "passes"},
@@ -102,7 +102,7 @@ def test_only_measurements_import_torch_and_only_the_rest_polars(path: Path) -> 
     room = room_of(path)
     if room == "measure":
         assert "polars" not in packages
-    elif room not in ("suite", "loops", "gpu_loops", "writing", *BUILDING):
+    elif room not in ("suite", "loops", "writing", *BUILDING):
         assert not packages & HEAVY
 
 

@@ -34,7 +34,9 @@ def pipeline() -> Language:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """One suite model over a little of its text."""
-    settings = resolve(models=[str(suite.models()[0])], corpus=[str(suite.CORPUS)], tokens=20_000)
+    settings = resolve(
+        models=[str(suite.models()[0])], corpus=[str(suite.CORPUS)], tokens=20_000, ablations=0
+    )
     return build(settings, tmp_path_factory.mktemp("run") / "run")
 
 
@@ -83,6 +85,7 @@ def test_a_build_takes_what_spacy_says(run: Run, pipeline: Language, tmp_path: P
         corpus=[str(suite.CORPUS)],
         labels=[str(tmp_path / "labels.parquet")],
         tokens=20_000,
+        ablations=0,
     )
     labelled = build(settings, tmp_path / "run")
     found = labelled.scan("explanations").filter(by="label", feature="pos=DET", offset="current")

@@ -64,6 +64,13 @@ def test_the_peak_is_below_what_is_planned_and_what_is_allowed(tmp_path: Path) -
     whole, kept = peaks(tmp_path, settings, limited)
     assert whole <= plan.memory
     assert kept <= plan.memory - saved
+    assert [len(passes_over_products(tmp_path / name)) for name in ("0", "1")] == [1, 4]
+
+
+def passes_over_products(run: Path) -> list[str]:
+    """Of a run, what its manifest calls them."""
+    stages = json.loads((run / "manifest.json").read_text())["stages"]
+    return [name for name in stages if name.startswith("products")]
 
 
 def test_the_peak_by_sketches_is_below_what_is_allowed(tmp_path: Path) -> None:

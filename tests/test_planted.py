@@ -226,6 +226,7 @@ def test_an_untrained_pair_has_no_universal_neuron(tmp_path: Path) -> None:
         models=list(map(str, folders)),
         corpus=[str(suite.CORPUS)],
         tokens=4_000,
+        ablations=0,
         matching={"draws": 1},
     )
     found = build(settings, tmp_path / "run").scan("universality").collect()
@@ -373,6 +374,7 @@ def test_masked_tokens_count_for_no_statistic(tmp_path: Path) -> None:
         models=[str(suite.models()[0])],
         corpus=[str(suite.CORPUS)],
         tokens=2_000,
+        ablations=0,
         mask_newlines=True,
     )
     run = build(settings, tmp_path / "run")

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tiny
-from killed import settings_of, with_mode
+from killed import settings_of, with_mode, write_enough
 from polars.testing import assert_frame_equal
 
+from neurontab import manifest
 from neurontab.building import build
 from neurontab.config import BuildConfig
 from neurontab.errors import NeurontabError
@@ -32,16 +33,17 @@ def main(folder: Path) -> None:
         settings = in_mode(folder, mode)
         alone = folder / f"{mode}-alone"
         assert together(settings, alone, 1) == [0]
+        matched = manifest.read(alone).matched
+        assert matched is not None
+        assert matched.mode == mode
         for world in (2, 3) if mode == "exact" else (2,):
             run = folder / f"{mode}-{world}"
             assert together(settings, run, world) == [0] * world
             compare(alone, run)
-            before = (run / "manifest.json").stat().st_mtime_ns
-            assert together(settings, run, world) == [0] * world  # finished: nothing to do
-            assert (run / "manifest.json").stat().st_mtime_ns == before
-            print(f"{mode}: {world} processes, and again", flush=True)
+            print(f"{mode}: {world} processes", flush=True)
         some_die(settings, folder / f"{mode}-killed", alone)
     settings = in_mode(folder, "exact")
+    finished(settings, folder / "exact-2")
     one_model(settings, folder)
     more_processes_than_sequences(settings, folder)
     refused(settings, folder)
@@ -50,8 +52,9 @@ def main(folder: Path) -> None:
 
 def in_mode(folder: Path, mode: str) -> BuildConfig:
     """A build of two tiny models whose states are kept after every batch."""
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=3_000))
-    return with_mode(settings, mode)
+    write = {"sketch": write_enough, "exact": lambda at: tiny.write_text(at / "words.txt")}
+    (folder / mode).mkdir(exist_ok=True)
+    return with_mode(settings_of(folder / mode, write[mode](folder / mode)), mode)
 
 
 def some_die(settings: BuildConfig, run: Path, alone: Path) -> None:
@@ -71,6 +74,14 @@ def some_die(settings: BuildConfig, run: Path, alone: Path) -> None:
         print(f"{number}: {victim} of {world} killed after {wait:.1f} s, {ended}", flush=True)
     assert together(settings, run, 2) == [0, 0]
     compare(alone, run)
+
+
+def finished(settings: BuildConfig, run: Path) -> None:
+    """Nothing is left to do."""
+    before = (run / "manifest.json").stat().st_mtime_ns
+    assert together(settings, run, 2) == [0, 0]
+    assert (run / "manifest.json").stat().st_mtime_ns == before
+    print("a finished run", flush=True)
 
 
 def one_model(settings: BuildConfig, folder: Path) -> None:

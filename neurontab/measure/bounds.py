@@ -48,7 +48,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.bounds import bound
 from neurontab.measure.pairs import inverse_root
 from neurontab.measure.precision import DTYPES, Precision, quick_product
 from neurontab.measure.sketch import Sketch
@@ -221,7 +221,7 @@ def _find(one: Sketched, other: Sketched, nats: float, found: Bounds) -> None:
         some = one.rows(here)
         for x, y, into in zip(some.sketch, other.sketch, products, strict=True):
             into[: len(some.within)] = quick_product(x, y)
-        loops.bound(
+        bound(
             products.numpy(),
             (some.token_means @ other.token_means.T).numpy(),
             some.facts.numpy(),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from neurontab.loops import AROUND, WINDOW
+from neurontab.loops.extremes import AROUND, WINDOW
 from neurontab.measure.columns import Columns
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.survey import LayerStatistics, Survey, window

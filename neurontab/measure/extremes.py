@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops import extremes as loops
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.columns import Columns
 from neurontab.measure.stream import Batch

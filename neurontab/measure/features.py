@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.groups import add_labelled
 from neurontab.measure.accumulator import Accumulator, Join
 
 HALVES = 2  # of the documents: explanations are chosen in the first and held out in the second
@@ -143,7 +143,7 @@ class FeatureSums(Accumulator):
         place = labelled.halves[labelled.owner] * self.n.shape[1] + labelled.label
         self.n.view(-1).index_add_(0, place, labelled.sizes[labelled.owner])
         if values.device.type == "cpu":
-            loops.add_labelled(
+            add_labelled(
                 values.numpy(),
                 labelled.rows.numpy(),
                 labelled.segments.numpy(),

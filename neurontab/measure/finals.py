@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numba import get_num_threads
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.listed import add_listed
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.document_groups import DocumentGroups
@@ -97,7 +97,7 @@ class ListedSums(Accumulator):
         """Counts some more tokens, the same on both sides."""
         device = x.values.device
         if device.type == "cpu":
-            loops.add_listed(
+            add_listed(
                 x.values.numpy(),
                 y.values.numpy(),
                 x.layout.strides.numpy(),
@@ -115,12 +115,12 @@ class ListedSums(Accumulator):
 
     def add_compiled(self, x: Turned, y: Turned) -> None:
         """The products of some more tokens on an NVIDIA GPU."""
-        from neurontab import gpu_loops
+        from neurontab.loops import listed_on_gpu
 
         unit, other_unit = self._there
         pieces = zip(x.layout.groups.tolist(), x.whole_parts(), y.whole_parts(), strict=True)
         for group, one, other in pieces:
-            gpu_loops.add_listed(one, other, unit, other_unit, self.products[group])
+            listed_on_gpu.add_listed(one, other, unit, other_unit, self.products[group])
 
     def add_tensors(self, x: Turned, y: Turned) -> None:
         """The products of some more tokens on any device."""

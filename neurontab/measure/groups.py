@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.groups import add_active, add_highest, add_sums
 from neurontab.measure.accumulator import Accumulator, Join
 
 
@@ -56,7 +56,7 @@ class GroupSums(Accumulator):
         groups: npt.NDArray[np.int64],
     ) -> None:
         """Adds rows to their groups on the CPU."""
-        loops.add_sums(values, rows, groups, self.sums.numpy())
+        add_sums(values, rows, groups, self.sums.numpy())
 
     def add_tensors(
         self, values: Float[Tensor, "member neuron"], groups: Int[Tensor, " member"]
@@ -86,7 +86,7 @@ class TokenSums(GroupSums):
     ) -> None:
         """Adds rows to their groups on the CPU."""
         super().add_loops(values, rows, groups)
-        loops.add_highest(values, rows, groups, self.highest.numpy())
+        add_highest(values, rows, groups, self.highest.numpy())
 
     def add_tensors(
         self, values: Float[Tensor, "member neuron"], groups: Int[Tensor, " member"]
@@ -113,7 +113,7 @@ class ActiveSums(GroupSums):
     ) -> None:
         """Adds rows to their groups on the CPU."""
         super().add_loops(values, rows, groups)
-        loops.add_active(values, rows, groups, self.active.numpy())
+        add_active(values, rows, groups, self.active.numpy())
 
     def add_tensors(
         self, values: Float[Tensor, "member neuron"], groups: Int[Tensor, " member"]

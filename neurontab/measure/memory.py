@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from neurontab.loops import KEPT, WINDOW
+from neurontab.loops.extremes import KEPT, WINDOW
 from neurontab.measure.features import HALVES
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.responses import POSITIONS

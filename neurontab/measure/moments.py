@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.moments import add_moments
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.columns import Columns
 from neurontab.measure.pairs import inverse_root
@@ -55,7 +55,7 @@ class Moments(Accumulator):
         """Counts some of these rows."""
         self.n += len(rows)
         if values.device.type == "cpu":
-            loops.add_moments(
+            add_moments(
                 values.numpy(),
                 rows.numpy(),
                 self.shift.numpy(),

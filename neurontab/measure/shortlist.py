@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.shortlist import shortlist
 from neurontab.measure.accumulator import State
 from neurontab.measure.best import NONE
 
@@ -120,7 +120,7 @@ class Shortlist:
         values = part.estimate, part.bound, part.sure
         turned = not all(each.is_contiguous() for each in values)
         estimate, bound, sure = ((each.T if turned else each).contiguous() for each in values)
-        loops.shortlist(
+        shortlist(
             estimate.numpy(),
             bound.numpy(),
             sure.numpy(),

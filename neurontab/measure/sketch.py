@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.sketch import add_sketch
 from neurontab.measure.accumulator import Accumulator, Join
 from neurontab.measure.corpus import Corpus
 from neurontab.measure.hashing import Hashing
@@ -48,7 +48,7 @@ class Sketch(Accumulator):
     ) -> None:
         """Counts some of these rows, each with its group, buckets and signs."""
         if values.device.type == "cpu":
-            loops.add_sketch(
+            add_sketch(
                 values.numpy(),
                 rows.numpy(),
                 self.means.numpy(),

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from neurontab.loops import AROUND, KEPT, WINDOW
+from neurontab.loops.extremes import AROUND, KEPT, WINDOW
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen
 from neurontab.measure.corpus import Corpus

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab import loops
+from neurontab.loops.turned import turn
 
 LENGTH = 256  # positions of a piece at most: all neurons' of a small model fit a core's cache
 VECTORS = 64  # positions that a loop takes at once
@@ -95,7 +95,7 @@ class Turned:
         stride = self.layout.strides[piece]
         begin = self.layout.starts[piece] * self._units + first_unit * stride + place
         if values.device.type == "cpu":
-            loops.turn(
+            turn(
                 values.numpy(),
                 rows.numpy(),
                 shift.numpy(),

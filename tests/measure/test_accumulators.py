@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from neurontab.loops import AROUND, KEPT, WINDOW
+from neurontab.loops.extremes import AROUND, KEPT, WINDOW
 from neurontab.measure.ablation import QUANTITIES, AblationSums
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.chosen import Chosen

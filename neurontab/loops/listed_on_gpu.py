@@ -1,4 +1,4 @@
-"""Loops over activations on an NVIDIA GPU, compiled by triton, which comes with torch there."""
+"""Inner products of listed pairs on an NVIDIA GPU, compiled by triton, which comes with torch."""
 
 import torch
 import triton
