@@ -106,7 +106,7 @@ class BuildConfig(_Settings):
     tokens: Tokens = None
     context: int | None = Field(None, ge=8)
     mask_newlines: bool = False
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     device: str = "auto"
     batch_tokens: Count = 4_096
     block_tokens: Count = 8_192

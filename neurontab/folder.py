@@ -27,7 +27,7 @@ from neurontab.manifest import BUILD, CONFIG
 from neurontab.measure.sources import parse_source
 
 CHECKPOINTS = Path(STATE, "checkpoints")
-STATE_VERSION = 1  # raised with whatever changes what an unfinished build keeps, or what it means
+STATE_VERSION = 2  # raised with whatever changes what an unfinished build keeps, or what it means
 OURS = f"{version('neurontab')}, states {STATE_VERSION}"
 ELSEWHERE = (
     "models",

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 
-import torch
-
-from neurontab.measure.accumulator import State
 from neurontab.measure.family import Family
 from neurontab.measure.sums import Products, Summed, grouped, nothing_yet, sum_products
 from neurontab.measure.tile import Reader, place_pairs
-from neurontab.passes import Kept, Passes
+from neurontab.passes import Count, Kept, Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 
@@ -35,7 +32,7 @@ def match_exactly(
         str(number): reader for number, reader in enumerate(readers)
     }
     passes.take_up(TILES, kept)
-    while (done := int(read.state["tiles"])) < len(pairs):
+    while (done := read.n) < len(pairs):
         groups = grouped(pairs[done:], widths, prepared.plan.room)
         begun = _begun(passes, done, len(groups[0]))
         group = pairs[done : done + (begun or len(groups[0]))]
@@ -49,16 +46,9 @@ def match_exactly(
                 for reader in readers:
                     reader.read(tiles)
                     stage.advance(1)
-            read.state["tiles"] += len(group)
+            read.n += len(group)
         passes.keep(TILES, kept)
         passes.forget(name)
-
-
-class Count:
-    """How many tiles have been read."""
-
-    def __init__(self) -> None:
-        self.state: State = {"tiles": torch.tensor(0)}
 
 
 def _begun(passes: Passes, done: int, most: int) -> int:

@@ -13,6 +13,7 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.processes import ALONE, Processes
 from neurontab.progress import Progress
 
+STOPPED = "Stopped; what was measured is kept.\nRun it again to go on."
 NEXT = "next"  # in a state: the sequence to go on with
 
 
@@ -27,6 +28,22 @@ class Kept(Protocol):
     """Whatever is all in tensors of fixed shapes, by name."""
 
     state: State
+
+
+class Count:
+    """How many tiles have been read."""
+
+    def __init__(self) -> None:
+        self.state: State = {"tiles": torch.tensor(0)}
+
+    @property
+    def n(self) -> int:
+        """So far."""
+        return int(self.state["tiles"])
+
+    @n.setter
+    def n(self, value: int) -> None:
+        self.state["tiles"].fill_(value)
 
 
 @dataclass(frozen=True)
@@ -113,18 +130,23 @@ class Passes:
         """
         self.refuse_if_gone()
         if self.processes.first:
-            self.done.save(
-                name,
-                {
-                    f"{part}/{key}": t
-                    for part, each in parts.items()
-                    for key, t in each.state.items()
-                },
-            )
+            self.done.save(name, _all_of(parts))
         self.processes.wait()
         if not self.processes.first:
             there = self.take_up(name, parts)
             assert there, name
+
+    def between(self, name: str, parts: Mapping[str, Kept]) -> None:
+        """Keeps what the first process has read so far, when it is time to or when told to stop.
+
+        Raises StoppedError in the latter case, and what `keep` does.
+        """
+        self.refuse_if_gone()
+        stop = self.stop()
+        if stop or self.done.due():
+            self.done.save(name, _all_of(parts))
+        if stop:
+            raise StoppedError(STOPPED)
 
     def take_up(self, name: str, parts: Mapping[str, Kept]) -> bool:
         """Gives parts what was kept of them; whether there was anything."""
@@ -154,12 +176,16 @@ class Passes:
         if stop or self.own.due():
             self._save(self.own, name, parts, following)
         if stop:
-            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
+            raise StoppedError(STOPPED)
 
     def _save(
         self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int
     ) -> None:
         where.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+
+
+def _all_of(parts: Mapping[str, Kept]) -> State:
+    return {f"{part}/{key}": t for part, each in parts.items() for key, t in each.state.items()}
 
 
 def _fits(state: State, parts: Mapping[str, Accumulator]) -> bool:

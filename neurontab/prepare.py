@@ -81,6 +81,8 @@ class Prepared:
             return self
         read = self.config, self.models, self.corpus, self.features, self.text_labels
         again = _plan(*read, self.device, self.processes, self.speed, begun)
+        if again.sketch:  # rows are measured whole as many at a time as then, if they fit
+            again = replace(again, room=min(again.room, begun["room"]))
         return replace(self, plan=again) if again.memory <= again.budget else self
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
@@ -167,7 +169,7 @@ def _plan(
         [model.facts for model in models],
         tokens.n_counted,
         Needs(
-            batch_tokens=config.batch_tokens,
+            batch_tokens=max(config.batch_tokens, context),  # a sequence at least
             block_tokens=config.block_tokens,
             context=context,
             draws=matching.draws,

@@ -5,7 +5,7 @@ them than a list holds, all pairs are read again, into longer lists. Rows that t
 are measured with all neurons, in further passes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
@@ -27,7 +27,7 @@ from neurontab.measure.sums import grouped
 from neurontab.measure.survey import Survey
 from neurontab.measure.tile import Pair, Place, Reader, place_pairs
 from neurontab.measure.token_share import mean_activations
-from neurontab.passes import Kept, Passes
+from neurontab.passes import Count, Kept, Passes
 from neurontab.prepare import Prepared
 from neurontab.progress import Progress
 
@@ -101,10 +101,11 @@ def _candidates(
     rows = plan.replicates * plan.buckets
     candidates = Candidates(family, ranks, plan.listed, rows, prepared.device)
     kept: dict[str, Kept] = {str(number): reader for number, reader in enumerate(readers)}
-    kept["candidates"] = candidates
+    kept |= {"candidates": candidates, "read": (read := Count())}
+    pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
     name = f"{SKETCHES}-{plan.buckets}"
     estimates, again = (f"{s}-{plan.buckets}-{plan.listed}" for s in (ESTIMATES, LONGER_LISTS))
-    known = passes.take_up(estimates, kept)
+    known = passes.take_up(estimates, kept) and read.n == len(pairs)
     if known and passes.take_up(again, {"longer": (longer := candidates.longer())}):
         passes.forget(name)
         return candidates, longer
@@ -113,7 +114,12 @@ def _candidates(
     layers = _scaled(family, sketches, plan) if passes.processes.first else {}
     if not known:
         if passes.processes.first:
-            _estimate(prepared, family, layers, candidates, readers, nats, progress=progress)
+            room = prepared.plan.room
+            for done in _estimate(
+                family, layers, pairs, read.n, candidates, readers, nats, room, progress=progress
+            ):
+                read.n = done
+                passes.between(estimates, kept)
         passes.keep(estimates, kept)
     longer = candidates.longer()
     if passes.processes.first:
@@ -182,20 +188,25 @@ def _scaled(family: Family, sketches: dict[Place, Sketch], plan: SketchPlan) -> 
 
 
 def _estimate(
-    prepared: Prepared,
     family: Family,
     layers: Layers,
+    pairs: Sequence[Pair],
+    done: int,
     candidates: Candidates,
     readers: Sequence[Reader],
     nats: float,
+    room: int,
     *,
     progress: Progress,
-) -> None:
-    """Bounds and estimates of all tiles, so many at a time as there is memory for."""
-    pairs = place_pairs({name: len(facts) for name, facts in family.layers.items()})
+) -> Iterator[int]:
+    """Bounds and estimates of all tiles that are not done, so many at a time as have room.
+
+    Yields how many are done after each group.
+    """
     widths = {place: len(family.facts(place).eligible) for place in layers}
     with progress.stage(ESTIMATES, 2 * len(pairs), "tiles") as stage:
-        for group in grouped(pairs, widths, prepared.plan.room):
+        stage.advance(2 * done)
+        for group in grouped(pairs[done:], widths, room):
             correlations: dict[Pair, Tensor] = {}
             for place, other in group:
                 found = bounds(layers[place], layers[other], nats)
@@ -205,3 +216,5 @@ def _estimate(
             for reader in readers:
                 reader.read(Estimated(family, correlations))
                 stage.advance(len(group) / len(readers))
+            done += len(group)
+            yield done

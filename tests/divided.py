@@ -47,8 +47,8 @@ def groups() -> DocumentGroups:
     return DocumentGroups(group_of, source_of, n_documents * LENGTH, n_documents)
 
 
-def divided(*models: Tensor) -> ByDocument:
-    """The same columns of the first model and of each other as a pass would have summed them.
+def divided(*models: Tensor, every: bool = False) -> ByDocument:
+    """Columns of the first model and of each other, the same or all, as a pass would sum them.
 
     Models are named by letters.
     """
@@ -69,8 +69,9 @@ def divided(*models: Tensor) -> ByDocument:
     means = {name: TokenMeans(torch.zeros(units, 1)) for name in facts}
     family = Family(facts, means, N, two_sided=False)
     same = torch.arange(units)
+    pairs = tuple(torch.cartesian_prod(same, same).T.contiguous()) if every else (same, same)
     others = list(facts)[1:]
-    finals = Finals.of(family, {("a", other): (same, same) for other in others}, {}, len(documents))
+    finals = Finals.of(family, {("a", other): pairs for other in others}, {}, len(documents))
     turned = {name: Turned(units, N, len(documents), CPU) for name in facts}
     for name, each in values.items():
         turned[name].begin(Layout.of([documents.group_of[DOCUMENT]]))

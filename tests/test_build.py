@@ -13,6 +13,7 @@ import pytest
 import tiny
 import torch
 from conftest import Built, snapshot
+from polars.testing import assert_frame_equal
 
 import neurontab
 from neurontab.building import build, default_folder
@@ -396,3 +397,25 @@ def test_a_missing_or_cut_part_is_named(own: Run) -> None:
 def test_building_and_opening_are_functions_whatever_was_imported(family: Run) -> None:
     assert callable(neurontab.build)
     assert neurontab.open(family.folder).folder == family.folder
+
+
+@pytest.mark.parametrize("mode", ["exact", "sketch"])
+def test_a_batch_is_one_sequence_at_least(tmp_path: Path, mode: str) -> None:
+    """However few tokens are asked for: the tables are those of larger batches."""
+    folders = [
+        tiny.save(tiny.model(seed, d_mlp=8, context=256), tmp_path / f"m{seed}")
+        for seed in range(2)
+    ]
+    settings = resolve(
+        models=list(map(str, folders)),
+        corpus=[str(tiny.write_text(tmp_path / "words.txt", tokens=6_000))],
+        tokens="all",
+        matching={"mode": mode},
+    )
+    small = settings.model_copy(update={"batch_tokens": 16, "block_tokens": 16})
+    columns = ["model", "layer", "neuron", "rank", "other_layer", "other_neuron", "corr"]
+    usual, found = (
+        build(each, tmp_path / name).scan("matches").select(columns).sort(columns).collect()
+        for name, each in (("usual", settings), ("small", small))
+    )
+    assert_frame_equal(found, usual, abs_tol=1e-5)

@@ -25,7 +25,7 @@ def assert_whole(run: Run) -> None:
     assert [path.name for path in (run.folder / "state").iterdir()] == ["lock"]
 
 
-@pytest.mark.parametrize("moves", range(MOVES + 1))
+@pytest.mark.parametrize("moves", [0, MOVES // 2, MOVES])
 def test_a_derivation_broken_off_while_files_are_put_in_place_is_finished_on_opening(
     own: Run, moves: int
 ) -> None:
@@ -36,6 +36,30 @@ def test_a_derivation_broken_off_while_files_are_put_in_place_is_finished_on_ope
         else:
             rederive(own, LOW)
     opened = neurontab.open(own.folder)
+    assert opened.manifest.queries["universality"].thresholds == {"threshold": -1.0}
+    assert opened.neurons.collect()["is_universal"].all()
+    assert_whole(opened)
+
+
+@pytest.fixture(scope="module")
+def whole(family: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which all derived tables are whole beside it, and none is in place."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    shutil.copytree(family.folder, folder)
+    with stopped_after(0), pytest.raises(KeyboardInterrupt):
+        rederive(Run(folder), LOW)
+    return folder
+
+
+@pytest.mark.parametrize("moves", range(MOVES))
+def test_an_opening_broken_off_while_files_are_put_in_place_is_finished_by_the_next(
+    whole: Path, tmp_path: Path, moves: int
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    with stopped_after(moves), pytest.raises(KeyboardInterrupt):
+        neurontab.open(folder)
+    opened = neurontab.open(folder)
     assert opened.manifest.queries["universality"].thresholds == {"threshold": -1.0}
     assert opened.neurons.collect()["is_universal"].all()
     assert_whole(opened)

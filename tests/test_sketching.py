@@ -19,8 +19,11 @@ from neurontab.building import build
 from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
+from neurontab.measure.checkpoint import Checkpoints
+from neurontab.measure.plan import INPUTS
 from neurontab.measure.precision import quickest
 from neurontab.measure.sketch_plan import FAILURE, REPLICATES
+from neurontab.measure.sums import SUM_BYTES
 from neurontab.passes import Kept, Passes
 from neurontab.prepare import prepare
 from neurontab.progress import Silent, Stage
@@ -36,11 +39,16 @@ def seldom_kept(folder: Path, text: Path) -> BuildConfig:
     return settings_of(folder, text).model_copy(update={"checkpoint_seconds": 600.0})
 
 
+def quickly(folder: Path, text: Path) -> BuildConfig:
+    """The same in fewer batches."""
+    return seldom_kept(folder, text).model_copy(update={"batch_tokens": 4_096})
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     """One family, exactly and by sketches."""
     folder = tmp_path_factory.mktemp("runs")
-    settings = seldom_kept(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
+    settings = quickly(folder, tiny.write_text(folder / "words.txt", tokens=30_000))
     exact, sketch = (
         build(with_mode(settings, mode), folder / mode) for mode in ("exact", "sketch")
     )
@@ -72,7 +80,7 @@ def test_info_counts_rows_by_how_it_is_known_that_nothing_is_missed(runs: tuple[
 
 
 def test_the_least_correlation_by_source_is_that_of_the_sources(tmp_path: Path) -> None:
-    settings = seldom_kept(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=4_000))
+    settings = quickly(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=4_000))
     other = tiny.write_text(tmp_path / "others.txt", tokens=3_000, seed=1)
     both = settings.model_copy(update={"corpus": (*settings.corpus, str(other))})
     run = build(both, tmp_path / "run")
@@ -147,7 +155,7 @@ def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
     monkeypatch.setattr("neurontab.measure.sketch_plan.LISTED", (4, 4))
     monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", 1)
     text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
-    settings, keep = with_mode(seldom_kept(tmp_path, text), "sketch"), Passes.keep
+    settings, keep = with_mode(quickly(tmp_path, text), "sketch"), Passes.keep
 
     def keep_until_then(self: Passes, name: str, parts: Mapping[str, Kept]) -> None:
         if name.startswith(LONGER_LISTS):
@@ -171,22 +179,63 @@ def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
     assert said.certificates["probabilistic"] + said.certificates["bound"] > 0
 
 
+def test_tiles_that_were_read_before_a_stop_are_not_read_again(tmp_path: Path) -> None:
+    """With memory for some of the ten at a time."""
+    text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
+    settings = with_mode(quickly(tmp_path, text), "sketch")
+    settings = settings.model_copy(update={"memory": memory_beside_inputs(settings)})
+    whole = build(settings, tmp_path / "whole").manifest
+    often = settings.model_copy(update={"checkpoint_seconds": 0.0})
+    states = tmp_path / "run" / "state" / "checkpoints"
+    with pytest.raises(StoppedError):
+        build(often, tmp_path / "run", stop=lambda: any(states.glob(f"{ESTIMATES}*")))
+    (name,) = {path.name.rsplit(".", 2)[0] for path in states.glob(f"{ESTIMATES}*")}
+    state = Checkpoints(states, 0.0).load(name)
+    assert state is not None
+    assert 0 < state["read/tiles"] < 10
+    found = build(settings, tmp_path / "run").manifest
+    assert (found.tables, found.files) == (whole.tables, whole.files)
+
+
+def memory_beside_inputs(settings: BuildConfig) -> int:
+    """Bytes with which nothing of MLPs' inputs is kept, and some tiles have room."""
+    plan = prepare(settings, Silent()).plan
+    while plan.kept_sequences:
+        memory = plan.memory - plan.places[INPUTS] + 3 * SUM_BYTES * 24 * 24
+        plan = prepare(settings.model_copy(update={"memory": memory}), Silent()).plan
+    return memory
+
+
+def test_whole_rows_are_as_many_at_a_time_as_when_the_build_began(tmp_path: Path) -> None:
+    """Though there is memory for more now: a pass that is done would not be known again."""
+    text = tiny.write_text(tmp_path / "words.txt", tokens=6_000)
+    settings = with_mode(quickly(tmp_path, text), "sketch")
+    now = prepare(settings, Silent())
+    little = settings.model_copy(update={"memory": now.plan.memory - 2**19})
+    begun = prepare(little, Silent())
+    assert begun.plan.room < now.plan.room
+    again = now.going_on(begun.settings()["plan"]).plan
+    assert (again.sketch, again.room) == (begun.plan.sketch, begun.plan.room)
+
+
 @pytest.mark.parametrize("mode", ["exact", "sketch"])
 def test_more_matches_than_a_layer_has_neurons_are_all_there_are(tmp_path: Path, mode: str) -> None:
-    settings = with_mode(seldom_kept(tmp_path, tiny.write_text(tmp_path / "w.txt", 6_000)), mode)
+    settings = with_mode(quickly(tmp_path, tiny.write_text(tmp_path / "w.txt", 6_000)), mode)
     matching = settings.matching.model_copy(update={"k": 100, "twins": 100})
     run = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
-    unmatched = run.scan("activation_shape").filter("low_support").collect().height
+    shape = run.scan("activation_shape").filter(~pl.col("low_support")).collect()
+    may = dict(shape["model"].value_counts().iter_rows())
     matched = run.scan("matches").group_by("model", "layer", "neuron").len().collect()
-    assert matched.height == 96 - unmatched
-    assert matched.filter(pl.col("len") > 48).is_empty()
+    assert matched.height == sum(may.values())
+    others = dict(zip(may, list(may.values())[::-1], strict=True))
+    assert all(n == others[model] for model, _, _, n in matched.iter_rows())
     assert run.scan("twins").select(pl.col("rank").max()).collect().item() <= 47
     best = run.scan("matches").filter(rank=1).collect()
     assert best["corr"].is_not_null().all()
 
 
 def test_rounded_products_are_near_and_say_how_near(runs: tuple[Run, Run], tmp_path: Path) -> None:
-    settings = seldom_kept(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=30_000))
+    settings = quickly(tmp_path, tiny.write_text(tmp_path / "words.txt", tokens=30_000))
     matching = settings.matching.model_copy(update={"products": "bfloat16"})
     rounded = build(settings.model_copy(update={"matching": matching}), tmp_path / "run")
     about = rounded.manifest.matched

@@ -37,6 +37,7 @@ def model(
     n_layers: int = 2,
     activation: str = "gelu_new",
     words: int = len(WORDS),
+    context: int = CONTEXT,
 ) -> Model:
     """A GPT-2 with random weights."""
     torch.manual_seed(seed)
@@ -45,7 +46,7 @@ def model(
         n_embd=d_model,
         n_inner=d_mlp,
         n_head=2,
-        n_positions=CONTEXT,
+        n_positions=context,
         vocab_size=words + 2,
         activation_function=activation,
         bos_token_id=0,

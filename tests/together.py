@@ -24,7 +24,7 @@ from neurontab.errors import NeurontabError
 from neurontab.measure.processes import started
 from neurontab.run import Run
 
-KILLS = 4  # in each mode
+KILLS = 3  # in each mode
 
 
 def main(folder: Path) -> None:
@@ -52,9 +52,10 @@ def main(folder: Path) -> None:
 
 def in_mode(folder: Path, mode: str) -> BuildConfig:
     """A build of two tiny models whose states are kept after every batch."""
-    write = {"sketch": write_enough, "exact": lambda at: tiny.write_text(at / "words.txt")}
-    (folder / mode).mkdir(exist_ok=True)
-    return with_mode(settings_of(folder / mode, write[mode](folder / mode)), mode)
+    own = folder / mode
+    own.mkdir(exist_ok=True)
+    text = write_enough(own) if mode == "sketch" else tiny.write_text(own / "words.txt")
+    return with_mode(settings_of(own, text), mode)
 
 
 def some_die(settings: BuildConfig, run: Path, alone: Path) -> None:

@@ -1,12 +1,13 @@
 """The k highest of many columns, kept while a matrix comes in tiles."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from neurontab.measure.accumulator import State
 
 NONE = -torch.inf  # stands for what may not be ranked
+AT_ONCE = 1_024  # rows whose matches are looked up among the matches of these
 
 
 class Best:
@@ -54,5 +55,14 @@ def reverse_rank(
 ) -> Int[Tensor, "row rank"]:
     """The rank, from 1, of each row among the best of the column it points to; 0 beyond."""
     rows = torch.arange(len(best), device=best.device)[:, None, None]
-    found = other_best[best] == rows
-    return torch.where(found.any(dim=2), found.long().argmax(dim=2) + 1, 0)
+    return torch.cat(
+        [
+            _first_true(other_best[some] == here) + 1
+            for some, here in zip(best.split(AT_ONCE), rows.split(AT_ONCE), strict=True)
+        ]
+    )
+
+
+def _first_true(found: Bool[Tensor, "row rank other_rank"]) -> Int[Tensor, "row rank"]:
+    """Its place, -1 where there is none."""
+    return torch.where(found.any(dim=2), found.byte().argmax(dim=2), -1)

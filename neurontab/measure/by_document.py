@@ -17,7 +17,7 @@ from neurontab.measure.matching import Matching
 from neurontab.measure.pairs import inverse_root
 
 Units = Int[Tensor, " pair"]
-MOST_ALIKE = 2  # groups without which there is no spread
+FEWEST = 2  # groups without which there is no spread
 ROUNDING = 1e-9  # of a squared mean, below which a variance is what rounding left
 
 
@@ -55,7 +55,7 @@ class ByDocument:
         least = torch.where(found.by_source.isnan(), torch.inf, found.by_source).amin(dim=1)
         error = standard_error(found.whole, found.left_out, torch.from_numpy(self.documents.n))
         best = torch.from_numpy(rank == 1)
-        some = len(self.documents) if len(self.documents) >= MOST_ALIKE else 0
+        some = len(self.documents) if len(self.documents) >= FEWEST else 0
         return (
             {
                 "corr_se": _known(error),
@@ -168,7 +168,7 @@ def standard_error(
     """
     known = n > 0
     n, left_out = n[known].double(), left_out[:, known]
-    if len(n) < MOST_ALIKE:
+    if len(n) < FEWEST:
         return torch.full_like(whole, torch.nan)
     h = n.sum() / n
     pseudo = h * whole[:, None] - (h - 1) * left_out

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurontab.loops import extremes as loops
+from neurontab.loops.extremes import AROUND as BESIDE
+from neurontab.loops.extremes import KEPT, NOWHERE, WINDOW, add_extremes, merge_extremes
 from neurontab.measure.accumulator import Accumulator
 from neurontab.measure.columns import Columns
 from neurontab.measure.stream import Batch
 
-AROUND = torch.arange(loops.WINDOW) - loops.AROUND  # positions of a window
+AROUND = torch.arange(WINDOW) - BESIDE  # positions of a window
 
 
 class Extremes(Accumulator):
@@ -33,15 +34,15 @@ class Extremes(Accumulator):
 
     def __init__(self, neurons: int, sign: int) -> None:
         self.sign = torch.tensor(sign)
-        self.value = torch.full((neurons, loops.KEPT), -torch.inf)  # times sign
-        self.place = torch.full((neurons, loops.KEPT), loops.NOWHERE)
-        self.document = torch.full((neurons, loops.KEPT), -1, dtype=torch.int32)
-        self.around = torch.full((neurons, loops.KEPT, loops.WINDOW), torch.nan)
+        self.value = torch.full((neurons, KEPT), -torch.inf)  # times sign
+        self.place = torch.full((neurons, KEPT), NOWHERE)
+        self.document = torch.full((neurons, KEPT), -1, dtype=torch.int32)
+        self.around = torch.full((neurons, KEPT, WINDOW), torch.nan)
 
     def add(self, values: Float[Tensor, "token neuron"], batch: Batch) -> None:
         """Looks at some more sequences, whole ones."""
         if values.device.type == "cpu":
-            loops.add_extremes(
+            add_extremes(
                 values.numpy(),
                 batch.counted_rows.numpy(),
                 batch.documents.ravel().numpy(),
@@ -79,7 +80,7 @@ class Extremes(Accumulator):
         n = len(value)
         offered.value[:, :n] = value.T.cpu()
         seen = offered.value[:, :n] > -torch.inf
-        offered.place[:, :n] = torch.where(seen, row.T.cpu() + batch.first_place, loops.NOWHERE)
+        offered.place[:, :n] = torch.where(seen, row.T.cpu() + batch.first_place, NOWHERE)
         offered.document[:, :n] = document.T.cpu()
         offered.around[:, :n] = around.transpose(0, 1).cpu()
         here = neurons.cpu()
@@ -94,14 +95,14 @@ class Extremes(Accumulator):
         """Keeps the best of both."""
         assert isinstance(other, Extremes)
         super().merge(other)
-        loops.merge_extremes(*self._ranked(), *other._ranked())
+        merge_extremes(*self._ranked(), *other._ranked())
 
     def result(self) -> Columns:
         """Neuron, rank, value, place and document of every kept context, and what is around it."""
         by_place = self.place.argsort(dim=1)
         by_value = self.value.gather(1, by_place).argsort(dim=1, descending=True, stable=True)
         order = by_place.gather(1, by_value)
-        neuron, rank = (self.place.gather(1, order) < loops.NOWHERE).nonzero(as_tuple=True)
+        neuron, rank = (self.place.gather(1, order) < NOWHERE).nonzero(as_tuple=True)
         kept = order[neuron, rank]
         return {
             "neuron": neuron.int().numpy(),
@@ -137,6 +138,6 @@ def _first_of_documents(signed: Float[Tensor, "token neuron"], batch: Batch) -> 
     row = torch.full(shape, len(signed), device=signed.device)
     row.scatter_reduce_(0, of_row, place, "amin")
     order = row.argsort(dim=0)
-    best = highest.gather(0, order).argsort(dim=0, descending=True, stable=True)[: loops.KEPT]
+    best = highest.gather(0, order).argsort(dim=0, descending=True, stable=True)[:KEPT]
     order = order.gather(0, best)
     return _Found(highest.gather(0, order), row.gather(0, order), documents[order])

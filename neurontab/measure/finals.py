@@ -241,7 +241,7 @@ def sum_finals(
     Only models that something is measured of are run; `advance` is told of tokens.
     """
     wanted = {name for key in (*finals.listed, *finals.rows) for name in key}
-    room = max(batch_tokens, block_tokens)
+    room = max(batch_tokens, block_tokens, corpus.tokens.shape[1])  # a sequence at least
     turned = {
         name: Turned(len(family.eligible(name)), room, len(documents), family.device)
         for name in sorted(wanted)
@@ -295,13 +295,14 @@ def listed_corr(family: Family, key: tuple[str, str], sums: ListedSums) -> Float
 
 
 def dense_corr(
-    family: Family, finals: Finals, model: str, other: str
+    family: Family, finals: Finals, model: str, other: str, rows: Int[Tensor, " row"]
 ) -> Float[Tensor, "row other"]:
-    """Pearson correlation of a model's whole rows with all units of another, in float64."""
-    rows, sums = finals.rows[model, other], finals.dense[other]
+    """Pearson correlation of some of a model's whole rows with all units of another, in float64."""
+    sums = finals.dense[other]
     lengths = {name: len(each) for name, each in finals.rows_with(other).items()}
-    products = sums.products.split(list(lengths.values()))
-    mine: Tensor = products[list(lengths).index(model)].cpu()
+    products = sums.products.split(list(lengths.values()))[list(lengths).index(model)]
+    place = torch.searchsorted(finals.rows[model, other], rows)
+    mine: Tensor = products[place.to(products.device)].cpu()
     (mean, scale), (other_mean, other_scale) = (_scales(family, name) for name in (model, other))
     covariance: Tensor = mine / sums.n - torch.outer(mean[rows], other_mean)
     return covariance * scale[rows][:, None] * other_scale

@@ -7,6 +7,7 @@ from scipy.special import lambertw
 
 from neurontab.measure.finals import row_bytes
 from neurontab.measure.sketch_plan import OVERFLOWN, SketchPlan
+from neurontab.measure.sums import SUM_BYTES
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class LeftOpen:
     def passes(self) -> int:
         """Over the tokens: sketches, listed pairs, whole rows, and those rows' by document."""
         return 2 + self.further + (self.whole > 0)
+
+    def state_bytes(self, neurons: int) -> int:
+        """On disk, of the sums of whole rows, which are kept until all passes are done."""
+        return int(SUM_BYTES * self.whole * neurons**2)
 
 
 def _longest(share: float) -> float:

@@ -45,7 +45,7 @@ class Plan:
     too_few: bool  # tokens for the sketches that were asked for
     places: dict[str, int]  # bytes in memory by what they are for
     room: int  # bytes for the products of one pass, or for tiles and rows beside the sketches
-    memory: int  # bytes at most at once
+    memory: int  # bytes without which it is not begun; by sketches, `room` is beside them
     budget: int  # bytes that may be used
     disk: int
 
@@ -124,6 +124,7 @@ def plan(
         len(models),
         groups=extent.groups,
         document_groups=needs.document_groups,
+        kept=needs.kept,
         room=place.room,
         products=speed.quickest,
     )
@@ -136,7 +137,8 @@ def plan(
     sketched = by_sketches(extent, sketch, left_open, speed, kept.share)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)
     sketches_fit = max(place.together + sketch.size, place.alone) <= place.budget
-    may = tokens >= SKETCHED and sketches_fit
+    long_enough = needs.kept < sketch.listed  # lists; else all rows are measured whole
+    may = tokens >= SKETCHED and sketches_fit and long_enough
     must = place.needed > place.budget  # as products do not fit
     better = begun or (may and (must or total_seconds(sketched) < total_seconds(exact)))
     rest = _rest(models, neurons, tokens, extent, needs, place)
@@ -153,7 +155,7 @@ def plan(
             places=place.places | {"sketches": sketch.size, INPUTS: kept.size},
             room=left - kept.size,
             memory=max(place.together + sketch.size, place.alone) + kept.size,
-            disk=rest.disk + states * sketch.size,
+            disk=rest.disk + states * sketch.size + left_open.state_bytes(extent.neurons),
         )
     return replace(
         rest,

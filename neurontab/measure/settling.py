@@ -14,12 +14,14 @@ from neurontab.measure.family import Family
 from neurontab.measure.finals import Finals, dense_corr, listed_corr, row_bytes
 from neurontab.measure.matching import BOUND, EXACT, HIGHEST, PROBABLE, Matching
 
+READ_AT_ONCE = 128  # whole rows, so that what is read of them is small beside tiles
 LESS = 0.95  # of what would just fit, if pairs were in two lists as often in long as in short ones
 
 Models = tuple[str, str]
 Pairs = tuple[Units, Units]
 Listed = tuple[str, str, Units, Int[Tensor, "_ _"]]  # of a model's rows with another's units
 Measured = Callable[[str, str, Units, Tensor], Tensor]  # correlations of what is so listed
+Values = dict[Models, tuple[Units, Float[Tensor, " pair"]]]  # of listed pairs, by their numbers
 
 
 class Settling:
@@ -66,8 +68,9 @@ class Settling:
             self._take_rows(finals.rows, partial(self._of_dense, finals))
             finals.forget_rows()
             if pairs:
-                self._take_rows(whole, partial(self._measured, finals))
-                self._take_pairs(finals)
+                values = self._values(finals)
+                self._take_rows(whole, partial(self._measured, values))
+                self._take_pairs(values)
             pairs = {}
 
     def _first(self) -> tuple[dict[Models, Pairs], dict[Models, Units]]:
@@ -173,10 +176,12 @@ class Settling:
     def _take_rows(self, whole: Mapping[Models, Units], measured: Measured) -> None:
         """The best of whole rows, on every side."""
         for (model, other), rows in whole.items():
-            index = self._others(model, other, rows)
-            corr = measured(model, other, rows, index)
-            for side in {key[2] for key, _ in self._chosen if key[:2] == (model, other)}:
-                self._matching.settle(model, other, side, rows, index, corr)
+            sides = {key[2] for key, _ in self._chosen if key[:2] == (model, other)}
+            for some in rows.split(READ_AT_ONCE):
+                index = self._others(model, other, some)
+                corr = measured(model, other, some, index)
+                for side in sides:
+                    self._matching.settle(model, other, side, some, index, corr)
             self._matching.certify(model, other, rows, EXACT)
 
     def _of_dense(
@@ -188,14 +193,14 @@ class Settling:
         index: Int[Tensor, "row other"],
     ) -> Float[Tensor, "row other"]:
         """Exact correlations of rows that were measured with all units."""
-        return dense_corr(self._family, finals, model, other)
+        return dense_corr(self._family, finals, model, other, rows)
 
-    def _take_pairs(self, finals: Finals) -> None:
+    def _take_pairs(self, values: Values) -> None:
         """The best of the chosen pairs; rows in which they do not settle it are left open."""
         for (model, other, side), every in self._chosen:
             each = self._not_whole(model, other, every)
             rows = each.units
-            corr = self._measured(finals, model, other, rows, each.index)
+            corr = self._measured(values, model, other, rows, each.index)
             least = self._matching.settle(model, other, side, rows, each.index, corr)
             failed = each.rest > least
             self._whole[model, other][rows[failed]] = True
@@ -207,9 +212,19 @@ class Settling:
                 self._matching.certify(model, other, rows[sure], BOUND)
                 self._matching.certify(model, other, rows[all_listed], EXACT)
 
+    def _values(self, finals: Finals) -> Values:
+        """Correlations of all listed pairs, in order of their numbers."""
+        return {
+            models: (
+                self._key(*models, sums.unit, sums.other_unit)[1],
+                listed_corr(self._family, models, sums),
+            )
+            for models, sums in finals.listed.items()
+        }
+
     def _measured(
         self,
-        finals: Finals,
+        values: Values,
         model: str,
         other: str,
         rows: Units,
@@ -220,10 +235,8 @@ class Settling:
         row, rank = (index >= 0).nonzero(as_tuple=True)
         models, key = self._key(model, other, rows[row], index[row, rank])
         if len(key):
-            sums = finals.listed[models]
-            keys = self._key(*models, sums.unit, sums.other_unit)[1]
-            place = torch.searchsorted(keys, key)
-            corr[row, rank] = listed_corr(self._family, models, sums)[place]
+            keys, found = values[models]
+            corr[row, rank] = found[torch.searchsorted(keys, key)]
         return corr
 
 

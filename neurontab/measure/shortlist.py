@@ -35,17 +35,14 @@ class Part:
 
     @property
     def T(self) -> "Part":  # noqa: N802 - as of a matrix
-        """Seen from the other side."""
-        own = torch.full_like(self.may_column, -1, dtype=torch.int64)
-        rows = (self.own >= 0).nonzero()[:, 0]
-        own[self.own[rows]] = rows
+        """Seen from the other side, of a tile of two layers."""
         return Part(
             self.estimate.T,
             self.bound.T,
             self.sure.T,
             self.may_column,
             self.may_row,
-            own,
+            torch.full_like(self.may_column, -1, dtype=torch.int64),
             self.first_column,
             self.first_row,
             self.sign,

@@ -20,7 +20,7 @@ LISTED = (256, 512)  # pairs of a neuron and other model at most; more where the
 CHOSEN = 24  # of them that are measured, about, and at least have room; a pair counts once
 LONGER = 8  # times as long lists where these overflow, of one in OVERFLOWN neurons at most
 OVERFLOWN = 32
-PAIR_BYTES, LIST_BYTES = 16, 64  # of a list; a neuron and other model have two
+PAIR_BYTES, LIST_BYTES, RANK_BYTES = 16, 24, 4  # of a list; a neuron and other model have two
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,20 @@ def sketch_plan(
     *,
     groups: int,
     document_groups: int,
+    kept: int,
     room: int,
     products: Precision,
 ) -> SketchPlan:
     """The sketches of a family over so many tokens, in so many groups with means of their own.
 
+    So many matches of a neuron and other model are kept.
+
     They take half of `room` bytes at most, lists a third unless they are the shortest. Sums of
     chosen pairs take the place of sketches, or as much of a half as they are expected to need.
     """
     once = 2 * neurons * models
-    lists = {n: once * (PAIR_BYTES * (n + n * LONGER // OVERFLOWN) + LIST_BYTES) for n in LISTED}
+    beside = LIST_BYTES + RANK_BYTES * kept
+    lists = {n: once * (PAIR_BYTES * (n + n * LONGER // OVERFLOWN) + beside) for n in LISTED}
     listed = max((n for n, size in lists.items() if size <= room // 3), default=LISTED[0])
     fitting = room // 2 // (4 * REPLICATES * neurons)
     buckets = max(min(tokens // TOKENS_A_BUCKET, fitting, MOST), 1)

@@ -395,6 +395,9 @@ def test_deriving_prints_what_has_changed(family: Run, tmp_path: Path) -> None:
     assert "universality.threshold=-1.0" in call("info", "-r", tmp_path / "own").stdout
 
 
+PLAN = ["neurons", "pairs", "tokens", "matching", "passes", "FLOP", "memory", "disk", "time"]
+
+
 @pytest.fixture
 def words(tmp_path: Path, text: Path) -> list[str]:
     """The words of a build of two tiny models."""
@@ -422,8 +425,28 @@ def test_a_build_prints_its_summary_and_the_plan_beside_it(words: list[str]) -> 
 def test_a_dry_run_prints_the_plan_and_writes_nothing(words: list[str], tmp_path: Path) -> None:
     done = call(*words, "--dry-run")
     assert done.exit_code == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == PLAN
     assert "pairs    1 of models, matched in both directions" in done.stdout
+    (tmp_path / "sketch.toml").write_text('[matching]\nmode = "sketch"\n')
+    few = call(words[0], tmp_path / "sketch.toml", *words[1:], "--dry-run", "--memory", "9G")
+    assert "by all products: fewer than 5,120 tokens are not sketched" in few.stdout
+    assert "of 9.0 GiB" in few.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_info_tells_how_many_rows_are_known_in_which_way(own: Run) -> None:
+    manifest = own.folder / "manifest.json"
+    said = json.loads(manifest.read_text("utf-8"))
+    said["matched"] |= {
+        "sketch_rows": 65_280,
+        "certificates": {"exact": 1, "bound": 2_345, "probabilistic": 60_000},
+        "further": 7_000,
+    }
+    manifest.write_text(json.dumps(said))
+    shown = call("info", "-r", own.folder).stdout
+    assert "sketches of 65,280 rows" in shown
+    rows = "rows: 1 exact, 2,345 bound, 60,000 probabilistic, 7,000 in a further pass"
+    assert rows in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
@@ -459,7 +482,8 @@ def start(*words: str) -> "subprocess.Popen[str]":
 def test_control_c_stops_with_130_and_the_build_can_be_gone_on_with(tmp_path: Path) -> None:
     """One suite model, which is at work for some seconds."""
     words = ["build", "-m", str(suite.models()[0]), "--corpus", str(suite.CORPUS)]
-    words += ["--tokens", "4k", "-o", str(tmp_path / "run")]
+    words += ["--tokens", "4k", "-o", str(tmp_path / "run"), str(tmp_path / "quick.toml")]
+    (tmp_path / "quick.toml").write_text("ablations = 0\n")
     with start(*words) as process:
         assert process.stderr is not None
         for line in process.stderr:

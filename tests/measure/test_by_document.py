@@ -86,6 +86,38 @@ def test_what_is_not_known_without_some_group_is_left_out_altogether() -> None:
     assert not rows.explode().drop_nulls().is_nan().any()
 
 
+def test_each_match_has_its_own_error_and_each_neuron_what_was_held_out() -> None:
+    """Of three matches a neuron, in an order that is not that of the other model's neurons."""
+    x, y = drawn(4, seed=3)
+    y = y + 0.8 * y.roll(1, dims=1)
+    found = divided(x, y, every=True)
+    group = found.documents.group_of[DOCUMENT]
+
+    def corr(rows: Tensor) -> Tensor:
+        return torch.from_numpy(np.corrcoef(x[rows].double().T, y[rows].double().T)[:4, 4:])
+
+    whole = corr(torch.ones(N, dtype=torch.bool))
+    without = torch.stack([corr(group != number) for number in range(GROUPS)], dim=2)
+    n = torch.bincount(group, minlength=GROUPS)
+    halves = torch.stack([corr(group % 2 == number) for number in range(2)], dim=2)
+    matching = Matching(found.family, Ranks(3, 1, two_sided=False), torch.device("cpu"))
+    every = torch.arange(4).expand(4, 4)
+    matching.settle("a", "b", HIGHEST, torch.arange(4), every, whole)
+    matches, _, jackknife = found.tables("a", "b", matching)
+    best = whole.argsort(dim=1, descending=True)[:, :3]
+    assert (best.diff(dim=1) < 0).any()
+    assert (best.diff(dim=1) > 0).any()
+    for row in range(4):
+        mine = best[row]
+        error = standard_error(whole[row, mine], without[row, mine], n)
+        found_error = np.asarray(matches["corr_se"][3 * row : 3 * row + 3])
+        assert found_error == pytest.approx(error.numpy(), rel=1e-3)
+        there, back = halves[row, mine].T
+        held = (back[there.argmax()] + there[back.argmax()]) / 2
+        assert jackknife["held_out_corr"][row] == pytest.approx(held.item(), abs=1e-5)
+    assert jackknife["neuron"].tolist() == [0, 1, 2, 3]
+
+
 def test_one_group_has_no_standard_error() -> None:
     whole = torch.tensor([0.5], dtype=torch.float64)
     assert standard_error(whole, whole[:, None], torch.tensor([10])).isnan().all()

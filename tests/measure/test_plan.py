@@ -11,7 +11,7 @@ from neurontab.measure.memory import Needs
 from neurontab.measure.models import ModelFacts
 from neurontab.measure.plan import INPUTS, Plan, plan
 from neurontab.measure.sketch_plan import MOST, REPLICATES, Mode
-from neurontab.measure.stages import COSTS, Speed
+from neurontab.measure.stages import COSTS, Speed, Stage
 
 GIB = 2**30
 SPEED = Speed(product=1e11, quickest="bfloat16", quick_product=2e11, run=2.5e10, costs=COSTS["cpu"])
@@ -162,6 +162,50 @@ def test_fewer_tokens_than_rows_of_a_sketch_take_all_products_and_say_so() -> No
     assert "matching by all products: fewer than 5,120 tokens are not sketched" in (few.lines())
     assert planned(SUITE, 6_000, mode="sketch").sketch is not None
     assert "matching by all products" in planned(SUITE, 5_000, mode="exact").lines()
+
+
+def test_a_plan_is_read_in_nine_lines() -> None:
+    found = replace(
+        planned(SUITE, 1_000_000, mode="sketch"),
+        stages={"sketches": Stage(2.5e12, 90.0), "finals": Stage(0.0, 3_600.0)},
+        passes=3,
+        places={"sketches": 3 * GIB // 2, "blocks and tiles": GIB // 4},
+        memory=5 * GIB,
+        budget=8 * GIB,
+        disk=700 * 2**20,
+    )
+    neurons = ", ".join(f"m{number} 2,048" for number in range(5))
+    assert found.lines() == [
+        f"neurons  10,240 ({neurons})",
+        "pairs    10 of models, matched in both directions",
+        "tokens   1,000,000 counted",
+        f"matching by sketches of {REPLICATES * MOST:,} rows in bfloat16, "
+        "then the pairs that may be best",
+        "passes   1 for each model alone, 3 to match",
+        "FLOP     sketches 2.5e+12",
+        "memory   5.0 of 8.0 GiB (sketches 1.5, blocks and tiles 0.2)",
+        "disk     700 MiB",
+        "time     about 62 min (sketches 90 s, finals 60 min)",
+    ]
+
+
+def test_where_more_matches_are_kept_than_lists_hold_nothing_is_sketched() -> None:
+    """Every row would be measured whole."""
+    for kept, sketched in ((24, True), (600, False)):
+        needs = replace(NEEDS, kept=kept)
+        names = [replace(SUITE, model=f"m{number}") for number in range(5)]
+        found = plan(names, 10**6, needs, mode="auto", allowed=None, free=16 * GIB, speed=SPEED)
+        assert (found.sketch is not None) == sketched
+
+
+def test_sums_of_whole_rows_lie_on_disk_until_the_end() -> None:
+    found = planned(SUITE, 120_000, mode="sketch")
+    many = planned(SUITE, 10**6, mode="sketch")
+    assert found.sketch is not None
+    assert many.sketch is not None
+    kept = 8 * found.sketch.overflown(10_240) * 10_240**2
+    beside = found.disk - 2 * found.sketch.size - 8 * found.tokens
+    assert beside - kept == pytest.approx(many.disk - 2 * many.sketch.size - 8 * many.tokens)
 
 
 def test_seconds_are_flop_over_the_measured_speed() -> None:

@@ -15,6 +15,7 @@ from neurontab.measure.candidates import Candidates
 from neurontab.measure.finals import Finals
 from neurontab.measure.hashing import Hashing
 from neurontab.measure.matching import (
+    BOUND,
     CERTIFICATES,
     EXACT,
     HIGHEST,
@@ -145,6 +146,27 @@ def test_rows_that_fail_are_measured_whole() -> None:
         add_all(finals, family, ACTIVATIONS)
     assert settling.n_further > 0
     assert n_wrong(matched(TILES, k=1, n_twins=1), matching) == 0
+
+
+@pytest.mark.parametrize(("sure", "how"), [(0.01, BOUND), (2.0, PROBABLE)])
+def test_what_holds_whatever_the_signs_is_certified_so(sure: float, how: str) -> None:
+    """With bounds that settle every row, as surely or only if the signs are not against it."""
+    family, ranks = TILES.family, Ranks(1, 1, two_sided=False)
+    candidates = Candidates(family, ranks, 4, 10**6, CPU)
+    for pair in TILES.pairs:
+        corr = TILES.tile(*pair).corr.float()
+        found = Bounds(
+            corr, corr - 0.01, corr + 0.01, sure_below=corr - sure, sure_above=corr + sure
+        )
+        candidates.read(pair, found)
+    matching = Matching(family, ranks, CPU)
+    settling = Settling(family, candidates, candidates.longer(), matching, 2, CHOSEN)
+    for finals in settling.passes(ROOM):
+        add_all(finals, family, ACTIVATIONS)
+    assert n_wrong(matched(TILES, k=1, n_twins=1), matching) == 0
+    rows = sum(WIDTHS["a"]) + sum(WIDTHS["b"])
+    assert matching.certificates() == dict.fromkeys(CERTIFICATES, 0) | {how: rows}
+    assert settling.n_further == 0
 
 
 def settling_with_two_wide_rows(listed: int, chosen: int) -> tuple[Settling, Matching]:

@@ -88,13 +88,6 @@ def test_chosen_is_what_reaches_the_last_estimate(
     assert (found.estimate[:2] == NONE).all()
 
 
-def test_seen_from_the_other_side_a_row_is_itself_in_the_same_place() -> None:
-    part = parts("some")[0]
-    assert part.T.own[14] == 2
-    assert part.T.own[13] == -1
-    assert torch.equal(part.T.T.own, part.own)
-
-
 @pytest.mark.parametrize("way", ["loops", "tensors"])
 def test_order_of_tiles_does_not_matter(way: str) -> None:
     tiles = parts("plain")

@@ -11,7 +11,14 @@ NEURONS = 10_240
 def planned(tokens: int = 1_000_000, room: int = ROOM) -> SketchPlan:
     """The sketches of the suite."""
     return sketch_plan(
-        tokens, NEURONS, 5, groups=4_096, document_groups=50, room=room, products="float32"
+        tokens,
+        NEURONS,
+        5,
+        groups=4_096,
+        document_groups=50,
+        kept=10,
+        room=room,
+        products="float32",
     )
 
 
