@@ -19,7 +19,7 @@ from neurontab.measure.document_groups import DocumentGroups
 from neurontab.measure.features import Features
 from neurontab.measure.memory import Needs, free_memory
 from neurontab.measure.models import LanguageModel
-from neurontab.measure.plan import Plan, plan
+from neurontab.measure.plan import Begun, Plan, plan
 from neurontab.measure.processes import ALONE, Processes
 from neurontab.measure.sequences import CorpusPlan
 from neurontab.measure.sketch_plan import SketchPlan
@@ -81,8 +81,6 @@ class Prepared:
             return self
         read = self.config, self.models, self.corpus, self.features, self.text_labels
         again = _plan(*read, self.device, self.processes, self.speed, begun)
-        if again.sketch:  # rows are measured whole as many at a time as then, if they fit
-            again = replace(again, room=min(again.room, begun["room"]))
         return replace(self, plan=again) if again.memory <= again.budget else self
 
     def taking_part(self, planned: Mapping[str, Any]) -> "Prepared":
@@ -161,8 +159,9 @@ def _plan(
     context = tokens.tokens.shape[1]
     matching = config.matching
     mode = matching.planned_mode
+    sketch = _sketch_of(begun or {})
     if begun is not None:
-        mode = "sketch" if _sketch_of(begun) else "exact"
+        mode = "sketch" if sketch else "exact"
     cards = torch.cuda.device_count() if device.type == "cuda" else 1
     sharing = max(1, processes.here // cards)
     return plan(
@@ -187,7 +186,7 @@ def _plan(
         allowed=config.memory // processes.here if config.memory else None,
         free=free_memory(device) // sharing,
         speed=speed,
-        begun=_sketch_of(begun or {}),
+        begun=Begun(sketch, begun["room"]) if begun and sketch else None,
     )
 
 

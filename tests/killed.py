@@ -89,16 +89,19 @@ def compare(run: Path, expected: manifest.Manifest) -> None:
 
 
 def planned(folder: Path, mode: str) -> BuildConfig:
-    """The build that is killed; of all products it needs two passes.
+    """The build that is killed: there is memory for some of its ten tiles at a time.
 
     It is planned in a child, as no process may be forked from one that has run a query.
     """
     if mode == "sketch":
-        return with_mode(settings_of(folder, write_enough(folder)), mode)
-    settings = settings_of(folder, tiny.write_text(folder / "words.txt", tokens=3_500))
+        settings, planned_for = settings_of(folder, write_enough(folder)), some_at_once
+    else:
+        text = tiny.write_text(folder / "words.txt", tokens=3_500)
+        settings, planned_for = settings_of(folder, text), six_at_once
+    settings = with_mode(settings, mode)
     child = os.fork()
     if not child:
-        (folder / "memory.txt").write_text(str(at_once(settings, 6).memory))
+        (folder / "memory.txt").write_text(str(planned_for(settings).memory))
         os._exit(0)
     wait(child)
     return settings.model_copy(update={"memory": int((folder / "memory.txt").read_text())})
@@ -150,6 +153,21 @@ def at_once(settings: BuildConfig, tiles: int) -> BuildConfig:
     plan = prepare(settings, Silent()).plan
     memory = beside_products(plan) + tiles * SUM_BYTES * 24 * 24
     return settings.model_copy(update={"memory": memory})
+
+
+def six_at_once(settings: BuildConfig) -> BuildConfig:
+    """The same build with two passes for its products."""
+    return at_once(settings, 6)
+
+
+def some_at_once(settings: BuildConfig) -> BuildConfig:
+    """The same build by sketches, with memory for some tiles and for no inputs of MLPs."""
+    plan = prepare(settings, Silent()).plan
+    while plan.kept_sequences or plan.room > 9 * SUM_BYTES * 24 * 24:
+        memory = plan.memory - plan.places[INPUTS] + 3 * SUM_BYTES * 24 * 24
+        settings = settings.model_copy(update={"memory": memory})
+        plan = prepare(settings, Silent()).plan
+    return settings
 
 
 def beside_products(plan: Plan) -> int:

@@ -6,26 +6,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import tiny
 import torch
-from killed import settings_of, stopped_again_and_again, with_mode
+from killed import settings_of, some_at_once, stopped_again_and_again, with_mode
 from typer.testing import CliRunner
 
 from neurontab.building import build
 from neurontab.config import BuildConfig
 from neurontab.errors import StoppedError
 from neurontab.manifest import Matched
+from neurontab.measure.bounds import Bounds, bounds
 from neurontab.measure.checkpoint import Checkpoints
-from neurontab.measure.plan import INPUTS
 from neurontab.measure.precision import quickest
 from neurontab.measure.sketch_plan import FAILURE, REPLICATES
-from neurontab.measure.sums import SUM_BYTES
 from neurontab.passes import Kept, Passes
-from neurontab.prepare import prepare
+from neurontab.prepare import Prepared, prepare
 from neurontab.progress import Silent, Stage
 from neurontab.run import Run
 from neurontab.sketching import ESTIMATES, LONGER_LISTS
@@ -179,11 +179,12 @@ def test_lists_that_overflow_are_made_again_though_the_build_is_stopped_before(
     assert said.certificates["probabilistic"] + said.certificates["bound"] > 0
 
 
-def test_tiles_that_were_read_before_a_stop_are_not_read_again(tmp_path: Path) -> None:
+def test_tiles_that_were_read_before_a_stop_are_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With memory for some of the ten at a time."""
     text = tiny.write_text(tmp_path / "words.txt", tokens=30_000)
-    settings = with_mode(quickly(tmp_path, text), "sketch")
-    settings = settings.model_copy(update={"memory": memory_beside_inputs(settings)})
+    settings = some_at_once(with_mode(quickly(tmp_path, text), "sketch"))
     whole = build(settings, tmp_path / "whole").manifest
     often = settings.model_copy(update={"checkpoint_seconds": 0.0})
     states = tmp_path / "run" / "state" / "checkpoints"
@@ -193,29 +194,33 @@ def test_tiles_that_were_read_before_a_stop_are_not_read_again(tmp_path: Path) -
     state = Checkpoints(states, 0.0).load(name)
     assert state is not None
     assert 0 < state["read/tiles"] < 10
+    read = []
+
+    def counted(*layers: Any) -> Bounds:
+        read.append(layers)
+        return bounds(*layers)
+
+    monkeypatch.setattr("neurontab.sketching.bounds", counted)
     found = build(settings, tmp_path / "run").manifest
+    assert len(read) == 10 - state["read/tiles"]
     assert (found.tables, found.files) == (whole.tables, whole.files)
 
 
-def memory_beside_inputs(settings: BuildConfig) -> int:
-    """Bytes with which nothing of MLPs' inputs is kept, and some tiles have room."""
-    plan = prepare(settings, Silent()).plan
-    while plan.kept_sequences:
-        memory = plan.memory - plan.places[INPUTS] + 3 * SUM_BYTES * 24 * 24
-        plan = prepare(settings.model_copy(update={"memory": memory}), Silent()).plan
-    return memory
-
-
 def test_whole_rows_are_as_many_at_a_time_as_when_the_build_began(tmp_path: Path) -> None:
-    """Though there is memory for more now: a pass that is done would not be known again."""
+    """Whatever memory there is now: a pass that is done would not be known again."""
     text = tiny.write_text(tmp_path / "words.txt", tokens=6_000)
     settings = with_mode(quickly(tmp_path, text), "sketch")
-    now = prepare(settings, Silent())
-    little = settings.model_copy(update={"memory": now.plan.memory - 2**19})
-    begun = prepare(little, Silent())
-    assert begun.plan.room < now.plan.room
-    again = now.going_on(begun.settings()["plan"]).plan
-    assert (again.sketch, again.room) == (begun.plan.sketch, begun.plan.room)
+    every = prepare(settings, Silent()).plan.memory
+
+    def prepared(memory: int) -> Prepared:
+        return prepare(settings.model_copy(update={"memory": memory}), Silent())
+
+    begun = prepared(every - 2**20)
+    assert begun.plan.kept_sequences > 0
+    for memory in (every - 2**20 - 2**18, every - 2**19, every, every + 2**24):
+        again = prepared(memory).going_on(begun.settings()["plan"]).plan
+        assert (again.sketch, again.room) == (begun.plan.sketch, begun.plan.room)
+        assert again.memory + again.room <= memory
 
 
 @pytest.mark.parametrize("mode", ["exact", "sketch"])

@@ -14,7 +14,8 @@ from neurontab.measure.models import LanguageModel
 from neurontab.measure.precision import DTYPES, Precision, quick_product, quickest
 from neurontab.measure.stages import COSTS, Speed
 
-LONG_ENOUGH, OFTEN_ENOUGH = 0.1, 10  # seconds, or how often what takes less
+LONG_ENOUGH = 0.1  # seconds of one measurement
+OFTEN_ENOUGH = 10  # times, of what takes less
 WIDTHS = {"cpu": 1_024, "cuda": 2_048}  # on a GPU, so that starting a product counts for little
 
 

@@ -98,6 +98,17 @@ class Plan:
         return f"by sketches of {rows:,} rows in {numbers}, then the pairs that may be best"
 
 
+@dataclass(frozen=True)
+class Begun:
+    """What an interrupted build by sketches began with: its sketches, and room beside them.
+
+    Whole rows are measured as many at a time as they had room then, so that passes are known again.
+    """
+
+    sketch: SketchPlan
+    room: int
+
+
 def plan(
     models: Sequence[ModelFacts],
     tokens: int,
@@ -107,40 +118,45 @@ def plan(
     allowed: int | None,
     free: int,
     speed: Speed,
-    begun: SketchPlan | None = None,
+    begun: Begun | None = None,
 ) -> Plan:
     """The plan for a family over so many tokens.
 
-    `free` are the bytes that may be had, `allowed` those that may be used, if told; `begun` the
-    sketches with which an interrupted build began. Mode `auto` takes what takes less time, of what
-    fits.
+    `free` are the bytes that may be had, `allowed` those that may be used, if told; Mode
+    `auto` takes what takes less time, of what fits; what is `begun` goes on so.
     """
     neurons = {facts.model: facts.n_layers * facts.d_mlp for facts in models}
     place = memory(models, needs, allowed=allowed, free=free)
     extent = _extent(models, neurons, tokens, needs)
-    sketch = begun or sketch_plan(
-        tokens,
-        extent.neurons,
-        len(models),
-        groups=extent.groups,
-        document_groups=needs.document_groups,
-        kept=needs.kept,
-        room=place.room,
-        products=speed.quickest,
+    sketch = (
+        begun.sketch
+        if begun
+        else sketch_plan(
+            tokens,
+            extent.neurons,
+            len(models),
+            groups=extent.groups,
+            document_groups=needs.document_groups,
+            kept=needs.kept,
+            room=place.room,
+            products=speed.quickest,
+        )
     )
     left = place.room - sketch.size
-    tiles = min(place.products, left // 2)
-    beside = max(place.together + sketch.size + tiles, place.alone)
+    wanted = begun.room if begun else min(place.products, left // 2)
+    beside = max(place.together + sketch.size + wanted, place.alone)
     kept = KeptInputs.of(models, needs, place.budget - beside).unless_few()
     exactly_kept = KeptInputs.of(models, needs, place.budget - place.needed)
-    left_open = LeftOpen.of(sketch, extent.neurons, len(models), left - kept.size)
+    room = min(left - kept.size, begun.room) if begun else left - kept.size
+    left_open = LeftOpen.of(sketch, extent.neurons, len(models), room)
     sketched = by_sketches(extent, sketch, left_open, speed, kept.share)
     exact = exactly(extent, place.passes, speed, exactly_kept.share)
     sketches_fit = max(place.together + sketch.size, place.alone) <= place.budget
-    long_enough = needs.kept < sketch.listed  # lists; else all rows are measured whole
-    may = tokens >= SKETCHED and sketches_fit and long_enough
+    may = tokens >= SKETCHED and sketches_fit
     must = place.needed > place.budget  # as products do not fit
-    better = begun or (may and (must or total_seconds(sketched) < total_seconds(exact)))
+    overflow = needs.kept >= sketch.listed  # all lists, so that rows are measured whole
+    cheaper = not overflow and total_seconds(sketched) < total_seconds(exact)
+    better = begun or (may and (must or cheaper))
     rest = _rest(models, neurons, tokens, extent, needs, place)
     first = alone(extent, speed)
     states = STATES * needs.processes
@@ -153,7 +169,7 @@ def plan(
             sketch=sketch,
             kept_sequences=kept.sequences,
             places=place.places | {"sketches": sketch.size, INPUTS: kept.size},
-            room=left - kept.size,
+            room=room,
             memory=max(place.together + sketch.size, place.alone) + kept.size,
             disk=rest.disk + states * sketch.size + left_open.state_bytes(extent.neurons),
         )

@@ -71,6 +71,7 @@ class Settling:
                 values = self._values(finals)
                 self._take_rows(whole, partial(self._measured, values))
                 self._take_pairs(values)
+                del values  # not beside the sums of the next rows
             pairs = {}
 
     def _first(self) -> tuple[dict[Models, Pairs], dict[Models, Units]]:

@@ -32,8 +32,9 @@ def test_matches_are_the_highest_correlations_in_both_directions(
 
 
 def test_the_reverse_rank_is_the_rank_seen_from_the_other_side(
-    activations: dict[Place, Tensor],
+    activations: dict[Place, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("neurontab.measure.best.AT_ONCE", 2)
     matching = matched(summed(activations))
     forward, backward = matching.matches("a", "b"), matching.matches("b", "a")
     names = ("layer", "neuron", "other_layer", "other_neuron")

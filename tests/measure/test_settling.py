@@ -49,6 +49,7 @@ def test_certified_matches_are_those_of_all_products(
 ) -> None:
     monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", overflown)
     monkeypatch.setattr("neurontab.measure.candidates.LONGER", 2)
+    monkeypatch.setattr("neurontab.measure.settling.READ_AT_ONCE", 2)
     tiles = summed(ACTIVATIONS, dead=frozenset({(Place("a", 1), 2)}), two_sided=two_sided)
     exact = matched(tiles, k=3, n_twins=2)
     ranks = Ranks(3, 2, two_sided)
