@@ -49,7 +49,6 @@ def test_certified_matches_are_those_of_all_products(
 ) -> None:
     monkeypatch.setattr("neurontab.measure.candidates.OVERFLOWN", overflown)
     monkeypatch.setattr("neurontab.measure.candidates.LONGER", 2)
-    monkeypatch.setattr("neurontab.measure.settling.READ_AT_ONCE", 2)
     tiles = summed(ACTIVATIONS, dead=frozenset({(Place("a", 1), 2)}), two_sided=two_sided)
     exact = matched(tiles, k=3, n_twins=2)
     ranks = Ranks(3, 2, two_sided)
@@ -225,7 +224,10 @@ def test_rows_whose_lists_overflow_are_listed_again_where_they_are_few(
 
 
 @pytest.mark.parametrize("chosen", [0, 1, 2])
-def test_the_longest_lists_are_left_out_where_there_is_no_room_for_all(chosen: int) -> None:
+def test_the_longest_lists_are_left_out_where_there_is_no_room_for_all(
+    chosen: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neurontab.measure.settling.READ_AT_ONCE", 2)
     settling, matching = settling_with_two_wide_rows(6, chosen)
     room = chosen * 2 * sum(sum(widths) for widths in WIDTHS.values())
     assert room < 172  # pairs without those of the rows whose lists overflow
