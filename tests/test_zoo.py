@@ -117,7 +117,9 @@ def test_random_weights_have_next_to_no_label(tmp_path: Path) -> None:
         sources.append(str(planted.save(planted.Zoo(made), tmp_path / f"m{seed}")))
     found = []
     for first in range(0, 20, 5):
-        family = resolve(models=sources[first : first + 5], corpus=[str(text)])
+        family = resolve(
+            models=sources[first : first + 5], corpus=[str(text)], matching={"draws": 1}
+        )
         run = build(family, tmp_path / f"run{first}")
         found.append(run.neurons.select("family", "role").collect())
     every = pl.concat(found)
