@@ -13,7 +13,6 @@ from neurontab.measure.corpus import Corpus
 from neurontab.measure.processes import ALONE, Processes
 from neurontab.progress import Progress
 
-STOPPED = "Stopped; what was measured is kept.\nRun it again to go on."
 NEXT = "next"  # in a state: the sequence to go on with
 
 
@@ -109,7 +108,7 @@ class Passes:
             self.over(corpus, name, parts, steps, shown=shown, progress=progress)
             self.refuse_if_gone()
             if self.processes.first:
-                self._save(self.done, name, parts, len(corpus.tokens))
+                self.done.save(name, _so_far(parts, len(corpus.tokens)))
             self.processes.wait()
             if self.own is not self.done:
                 self.forget(name)
@@ -141,12 +140,7 @@ class Passes:
 
         Raises StoppedError in the latter case, and what `keep` does.
         """
-        self.refuse_if_gone()
-        stop = self.stop()
-        if stop or self.done.due():
-            self.done.save(name, _all_of(parts))
-        if stop:
-            raise StoppedError(STOPPED)
+        self._keep_if_due(self.done, name, lambda: _all_of(parts))
 
     def take_up(self, name: str, parts: Mapping[str, Kept]) -> bool:
         """Gives parts what was kept of them; whether there was anything."""
@@ -171,17 +165,19 @@ class Passes:
 
         Raises StoppedError in the latter case.
         """
+        self._keep_if_due(self.own, name, lambda: _so_far(parts, following))
+
+    def _keep_if_due(self, where: Checkpoints, name: str, state: Callable[[], State]) -> None:
         self.refuse_if_gone()
         stop = self.stop()
-        if stop or self.own.due():
-            self._save(self.own, name, parts, following)
+        if stop or where.due():
+            where.save(name, state())
         if stop:
-            raise StoppedError(STOPPED)
+            raise StoppedError("Stopped; what was measured is kept.\nRun it again to go on.")
 
-    def _save(
-        self, where: Checkpoints, name: str, parts: Mapping[str, Accumulator], following: int
-    ) -> None:
-        where.save(name, gathered(parts) | {NEXT: torch.tensor(following)})
+
+def _so_far(parts: Mapping[str, Accumulator], following: int) -> State:
+    return gathered(parts) | {NEXT: torch.tensor(following)}
 
 
 def _all_of(parts: Mapping[str, Kept]) -> State:
