@@ -18,7 +18,7 @@ from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
 
-WIDTH = 1_024
+WIDTH = 768
 TILE = SUM_BYTES * WIDTH**2
 TILES = 10  # of two models with two layers
 

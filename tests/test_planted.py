@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 from conftest import Built
+from transformers import PreTrainedTokenizerFast
 
 from neurontab import suite
 from neurontab.building import build
@@ -370,11 +371,14 @@ def test_a_gated_unit_matches_its_mirror_image_with_a_sign(built: Built, text: P
 
 
 def test_masked_tokens_count_for_no_statistic(tmp_path: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(suite.FOLDER / "tokenizer")
+    made = tiny.model(words=len(tokenizer) - 2, context=256)
+    made.save_pretrained(tmp_path / "m")
+    tokenizer.save_pretrained(tmp_path / "m")
     settings = resolve(
-        models=[str(suite.models()[0])],
+        models=[str(tmp_path / "m")],
         corpus=[str(suite.CORPUS)],
         tokens=2_000,
-        ablations=0,
         mask_newlines=True,
     )
     run = build(settings, tmp_path / "run")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from together import KILLS, same_tables
+from together import KILLED, same_tables
 
 from neurontab.measure.processes import Processes
 from neurontab.run import Run
@@ -52,5 +52,5 @@ def test_whatever_happens_to_some_the_run_is_that_of_one(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout.splitlines()
-    assert sum(" killed after " in line for line in told) == 2 * KILLS
+    assert sum(" killed after " in line for line in told) == 2 * len(KILLED)
     assert told[-1] == "a fresh build that was interrupted"
