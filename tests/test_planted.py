@@ -65,8 +65,8 @@ def test_permuted_units_are_found_and_only_constant_ones_are_null(built: Built, 
     forward, backward = best(run, "a", "b"), best(run, "b", "a")
     assert (forward["corr"] > 1 - 1e-5).all()
     assert (backward["corr"] > 1 - 1e-5).all()
-    assert forward["other_neuron"].to_list() == place[forward["neuron"].to_numpy()].tolist()
-    assert backward["other_neuron"].to_list() == order[backward["neuron"].to_numpy()].tolist()
+    assert forward["other_neuron"].to_list() == place[forward["neuron"].to_list()].tolist()
+    assert backward["other_neuron"].to_list() == order[backward["neuron"].to_list()].tolist()
     assert (forward["layer"] == forward["other_layer"]).all()
     assert (forward["reverse_rank"] == 1).all()
 
