@@ -65,7 +65,7 @@ def build(
 
     A folder that already holds this build is returned as it is, or built further where that was
     interrupted; another build's, or what another version began, is refused. When `fresh`, another
-    run is replaced once this one is done, and what is unfinished is discarded at once.
+    run is replaced once this one is done, and what others left unfinished is discarded at once.
     `on_plan` is shown what the build will cost before it begins; a build that `stop` tells to stop
     keeps what it has. Several `processes` share the running of the models; the first writes.
     Raises NeurontabError for whatever the user can put right.

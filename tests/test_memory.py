@@ -18,18 +18,19 @@ from neurontab.measure.sums import SUM_BYTES
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
 
-WIDTH = 768
-TILE = SUM_BYTES * WIDTH**2
-TILES = 10  # of two models with two layers
+WIDTH, LAYERS = 1_536, 1
+SKETCHED_WIDTH, SKETCHED_LAYERS = 768, 2
+TILES = 3  # of two models with one layer
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="needs Linux's /proc"
 )
 
 
-def settings_of(folder: Path, tokens: int = 1_500) -> BuildConfig:
-    """Two models of two wide layers, matched exactly."""
-    models = [tiny.save(tiny.model(n, d_mlp=WIDTH), folder / f"m{n}") for n in range(2)]
+def settings_of(folder: Path, tokens: int, width: int, layers: int) -> BuildConfig:
+    """Two models of wide layers, matched exactly."""
+    made = [tiny.model(seed, d_mlp=width, n_layers=layers) for seed in range(2)]
+    models = [tiny.save(each, folder / f"m{seed}") for seed, each in enumerate(made)]
     return resolve(
         models=list(map(str, models)),
         corpus=[str(tiny.write_text(folder / f"{tokens}.txt", tokens=tokens))],
@@ -54,17 +55,19 @@ def plan_of(settings: BuildConfig) -> Plan:
 
 
 def test_the_peak_is_below_what_is_planned_and_what_is_allowed(tmp_path: Path) -> None:
-    """Products of all tiles take 80 MiB; with a third of that the build takes four passes."""
-    settings = settings_of(tmp_path)
+    """Products of all tiles take 54 MiB; with a third of that the build takes three passes."""
+    settings = settings_of(tmp_path, 1_500, WIDTH, LAYERS)
     plan = plan_of(settings)
-    assert plan.places["products"] == TILES * TILE
-    saved = plan.places["products"] - 3 * TILE
+    tile = SUM_BYTES * WIDTH**2
+    assert plan.places["products"] == TILES * tile
+    saved = (TILES - 1) * tile
     limited = settings.model_copy(update={"memory": plan.memory - saved})
-    assert plan_of(limited).passes == 5  # four for products, one by document
+    assert plan_of(limited).passes == TILES + 1  # one by document
     whole, kept = peaks(tmp_path, settings, limited)
     assert whole <= plan.memory
     assert kept <= plan.memory - saved
-    assert [len(passes_over_products(tmp_path / name)) for name in ("0", "1")] == [1, 4]
+    assert whole - kept > saved
+    assert [len(passes_over_products(tmp_path / name)) for name in ("0", "1")] == [1, TILES]
 
 
 def passes_over_products(run: Path) -> list[str]:
@@ -75,14 +78,15 @@ def passes_over_products(run: Path) -> list[str]:
 
 def test_the_peak_by_sketches_is_below_what_is_allowed(tmp_path: Path) -> None:
     """Random models leave all rows open; they are measured whole, as many at a time as fit."""
-    exact = settings_of(tmp_path, tokens=6_000)
+    exact = settings_of(tmp_path, 6_000, SKETCHED_WIDTH, SKETCHED_LAYERS)
     matching = exact.matching.model_copy(update={"mode": "sketch"})
     sketched = exact.model_copy(update={"matching": matching})
     plan = plan_of(sketched)
     assert plan.sketch is not None
-    allowed = plan.memory + 2 * TILE
+    tile = SUM_BYTES * SKETCHED_WIDTH**2
+    allowed = plan.memory + 2 * tile
     limited = sketched.model_copy(update={"memory": allowed})
     whole, kept = peaks(tmp_path, sketched, limited)
     assert kept <= allowed
-    assert whole - kept > 10 * TILE  # rows of which all are measured at once
+    assert whole - kept > 10 * tile  # rows of which all are measured at once
     assert "further rows" in json.loads((tmp_path / "1" / "manifest.json").read_text())["stages"]

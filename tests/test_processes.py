@@ -52,5 +52,6 @@ def test_whatever_happens_to_some_the_run_is_that_of_one(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stdout + done.stderr
     told = done.stdout.splitlines()
-    assert sum(" killed after " in line for line in told) == 2 * len(KILLED)
+    killed = [line.partition(":")[0] for line in told if " killed, " in line]
+    assert killed == [state for kills in KILLED.values() for *_, state in kills]
     assert told[-1] == "a fresh build that was interrupted"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 A = TypeVar("A", bound="Accumulator")
-Join = Callable[[Tensor, Tensor], Tensor]
+Join = Callable[..., Tensor]  # of two tensors, and of `out`, where it may be written
 
 
 class Accumulator:
@@ -16,7 +16,7 @@ class Accumulator:
 
     A kind of accumulator names its tensors, each an attribute: those in `FIXED` are equal in all
     that may be merged, those in `JOINED` are joined element by element, those in `RANKED` by the
-    kind's own `merge`.
+    kind's own `merge_ranked`.
     """
 
     FIXED: ClassVar[tuple[str, ...]] = ()
@@ -29,6 +29,12 @@ class Accumulator:
             assert torch.equal(getattr(self, name), getattr(other, name)), name
         for name, join in self.JOINED.items():
             setattr(self, name, join(getattr(self, name), getattr(other, name)))
+        if self.RANKED:
+            self.merge_ranked(other)
+
+    def merge_ranked(self, other: "Accumulator") -> None:
+        """Keeps what comes first of both."""
+        raise NotImplementedError
 
     def state(self) -> State:
         """Everything that `load` needs to go on."""

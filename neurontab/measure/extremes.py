@@ -91,10 +91,9 @@ class Extremes(Accumulator):
         for name in self.RANKED:
             getattr(self, name)[here] = getattr(kept, name)
 
-    def merge(self, other: Accumulator) -> None:
+    def merge_ranked(self, other: Accumulator) -> None:
         """Keeps the best of both."""
         assert isinstance(other, Extremes)
-        super().merge(other)
         merge_extremes(*self._ranked(), *other._ranked())
 
     def result(self) -> Columns:

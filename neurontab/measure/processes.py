@@ -18,6 +18,7 @@ from neurontab.errors import StoppedError
 from neurontab.measure.accumulator import Accumulator
 
 PATIENCE = timedelta(days=7)  # the others wait while the first writes tables
+PIECE = 2**23  # numbers that are sent at once: sums may fill the memory that there is
 GONE = (
     "Connection closed",
     "Connection reset",
@@ -44,20 +45,18 @@ class Processes:
         ends = [sequences.start + len(sequences) * n // self.world for n in range(self.world + 1)]
         return range(ends[self.rank], ends[self.rank + 1])
 
+    @torch.inference_mode()
     def gather(self, parts: Mapping[str, Accumulator]) -> None:
         """Adds up in the first what all of them have, in order; the others keep their own.
 
-        Raises StoppedError when one of them is gone.
+        What is fixed was agreed upon. Raises StoppedError when one of them is gone.
         """
         for part in parts.values():
             for rank in range(1, self.world):
-                state = part.state()
                 if self.first:
-                    received = {name: _received(tensor, rank) for name, tensor in state.items()}
-                    part.merge(type(part).load(received))
+                    _merge_from(rank, part)
                 elif self.rank == rank:
-                    for tensor in state.values():
-                        _send(tensor)
+                    _send_all(part)
 
     def agree(self, parts: Mapping[str, Accumulator]) -> None:
         """Gives all of them what is fixed in the first's, such as shifts: machines may round apart.
@@ -115,6 +114,25 @@ def started() -> Iterator[Processes]:
         yield Processes(distributed.get_rank(), world, here)
     finally:
         distributed.destroy_process_group()
+
+
+def _merge_from(rank: int, part: Accumulator) -> None:
+    """Merges what another process has, where ours is, a piece at a time."""
+    for name, join in part.JOINED.items():
+        for mine in getattr(part, name).view(-1).split(PIECE):
+            join(mine, _received(mine, rank), out=mine)
+    if part.RANKED:
+        state = part.state()
+        ranked = {name: _received(state[name], rank) for name in part.RANKED}
+        part.merge_ranked(type(part).load(state | ranked))
+
+
+def _send_all(part: Accumulator) -> None:
+    for name in part.JOINED:
+        for piece in getattr(part, name).view(-1).split(PIECE):
+            _send(piece)
+    for name in part.RANKED:
+        _send(getattr(part, name))
 
 
 def _send(tensor: Tensor) -> None:
