@@ -1,6 +1,7 @@
 """`neurontab`: the commands, and the one place where a user's mistake becomes a message."""
 
 import errno
+import os
 import sys
 from typing import Annotated, Any
 
@@ -45,7 +46,8 @@ class Commands(TyperGroup):
             typer.echo("Stopped.", err=True)
             raise typer.Exit(STOPPED) from None
         except BrokenPipeError:
-            sys.stderr.close()
+            # What Python still holds for the pipe, and writes when it ends, goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
             if error.errno not in SYSTEM:

@@ -47,6 +47,8 @@ def match_exactly(
                     reader.read(tiles)
                     stage.advance(1)
             read.n += len(group)
+            del tiles
+        del products  # their memory is for those of the next pass
         passes.keep(TILES, kept)
         passes.forget(name)
 

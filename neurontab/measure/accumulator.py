@@ -8,15 +8,15 @@ from torch import Tensor
 
 State = dict[str, Tensor]
 A = TypeVar("A", bound="Accumulator")
-Join = Callable[..., Tensor]  # of two tensors, and of `out`, where it may be written
+Join = Callable[..., Tensor]  # a function of torch: of two tensors, and of `out`, where it writes
 
 
 class Accumulator:
     """Batching, resuming and several processes are one thing: any split adds up to one state.
 
     A kind of accumulator names its tensors, each an attribute: those in `FIXED` are equal in all
-    that may be merged, those in `JOINED` are joined element by element, those in `RANKED` by the
-    kind's own `merge_ranked`.
+    that may be merged, those in `JOINED` are contiguous and joined element by element in place,
+    those in `RANKED` by the kind's own `merge_ranked`.
     """
 
     FIXED: ClassVar[tuple[str, ...]] = ()
@@ -28,12 +28,13 @@ class Accumulator:
         for name in self.FIXED:
             assert torch.equal(getattr(self, name), getattr(other, name)), name
         for name, join in self.JOINED.items():
-            setattr(self, name, join(getattr(self, name), getattr(other, name)))
+            mine = getattr(self, name).view(-1)
+            join(mine, getattr(other, name).view(-1), out=mine)
         if self.RANKED:
             self.merge_ranked(other)
 
     def merge_ranked(self, other: "Accumulator") -> None:
-        """Keeps what comes first of both."""
+        """Keeps what comes first of both; only what is ranked is read of the other."""
         raise NotImplementedError
 
     def state(self) -> State:

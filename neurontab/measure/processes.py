@@ -45,7 +45,7 @@ class Processes:
         ends = [sequences.start + len(sequences) * n // self.world for n in range(self.world + 1)]
         return range(ends[self.rank], ends[self.rank + 1])
 
-    @torch.inference_mode()
+    @torch.inference_mode()  # some sums were made within it, and may be changed only there
     def gather(self, parts: Mapping[str, Accumulator]) -> None:
         """Adds up in the first what all of them have, in order; the others keep their own.
 
@@ -143,7 +143,7 @@ def _send(tensor: Tensor) -> None:
 
 def _received(like: Tensor, rank: int) -> Tensor:
     """A tensor of the same shape from another process, where ours is."""
-    there = torch.empty_like(_as_sent(like))
+    there = torch.empty(like.nbytes, dtype=torch.uint8)
     if like.numel():
         with _nobody_gone():
             distributed.recv(there, rank)

@@ -473,7 +473,7 @@ def test_a_build_that_cannot_be_is_one_message(
 def start(*words: str) -> "subprocess.Popen[str]":
     """A command in a process of its own."""
     command = [sys.executable, "-m", "neurontab.cli", *words]
-    environment = os.environ | {"COLUMNS": "40", "NO_COLOR": "1"}
+    environment = os.environ | {"COLUMNS": "40", "NO_COLOR": "1", "PYTHONUNBUFFERED": ""}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -510,6 +510,15 @@ def test_a_pipe_that_closes_early_is_no_error(family: Run, words: list[str]) -> 
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
+        assert not process.stderr.read()
+    assert process.returncode == 0
+
+
+def test_output_that_nobody_reads_is_no_error(family: Run) -> None:
+    with start("info", "-r", str(family.folder)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # before there is any
         assert not process.stderr.read()
     assert process.returncode == 0
 

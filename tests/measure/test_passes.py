@@ -1,19 +1,22 @@
 """Products in as many passes as the memory needs: the same is read, and the same written."""
 
 from pathlib import Path
+from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
 from conftest import Undisturbed
 from killed import at_once, beside_products, settings_of
 from summed import CPU, drawn_activations, summed
+from torch import Tensor
 
 from neurontab.building import build
 from neurontab.errors import RunError, StoppedError
 from neurontab.measure.baselines import Baselines, Draws
 from neurontab.measure.matching import Matching, Ranks
 from neurontab.measure.similarity import Similarity
-from neurontab.measure.sums import SUM_BYTES, Summed, grouped
+from neurontab.measure.sums import SUM_BYTES, Products, Summed, grouped, nothing_yet
 from neurontab.measure.tile import Place, Reader, place_pairs
 from neurontab.prepare import prepare
 from neurontab.progress import Silent
@@ -53,8 +56,22 @@ def test_groups_fit_the_room_and_begin_with_each_layer_itself() -> None:
 
 @pytest.mark.parametrize(("tiles", "passes"), [(1, 10), (3, 4), (6, 2)])
 def test_a_build_in_several_passes_writes_the_same_bytes(
-    tmp_path: Path, undisturbed: Undisturbed, tiles: int, passes: int
+    tmp_path: Path,
+    undisturbed: Undisturbed,
+    monkeypatch: pytest.MonkeyPatch,
+    tiles: int,
+    passes: int,
 ) -> None:
+    """Products of a pass are forgotten before there is memory for those of the next."""
+    made: list[ReferenceType[Tensor]] = []
+
+    def counted(*asked: Any) -> Products:
+        assert not any(each() is not None for each in made)
+        found = nothing_yet(*asked)
+        made.extend(ref(sums.products) for sums in found.values())
+        return found
+
+    monkeypatch.setattr("neurontab.multiplying.nothing_yet", counted)
     settings, whole = undisturbed.settings, undisturbed.manifest
     parts = build(at_once(settings, tiles), tmp_path / "parts").manifest
     assert (parts.tables, parts.files) == (whole.tables, whole.files)
