@@ -26,8 +26,8 @@ Built = Callable[..., Run]
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # of workers and all that tests begin: here it is too late
 if "PYTEST_XDIST_WORKER" in os.environ:  # As many tests at once as cores: one thread for each.
-    torch.set_num_threads(1)
     set_num_threads(1)
+    torch.set_num_threads(1)  # after numba, which begins with all of OpenMP's threads
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests begin
 
 

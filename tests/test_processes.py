@@ -1,5 +1,6 @@
 """Several processes at one build: the tables of one, and a run that resumes when one dies."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,20 @@ def test_shares_are_all_sequences_once(world: int) -> None:
         shares = [Processes(rank, world).share(sequences) for rank in range(world)]
         assert [number for share in shares for number in share] == list(sequences)
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_processes_share_the_cores() -> None:
+    """In a process of its own, as threads begin once."""
+    program = (
+        "import os, numba, torch; from neurontab.measure.processes import share_cores;"
+        "share_cores(len(os.sched_getaffinity(0)));"
+        "print(torch.get_num_threads(), numba.get_num_threads())"
+    )
+    unlimited = {name: each for name, each in os.environ.items() if "NUM_THREADS" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=unlimited
+    )
+    assert done.stdout.split() == ["1", "1"]
 
 
 def test_torchrun_gives_the_tables_of_one_process_and_one_summary(tmp_path: Path) -> None:

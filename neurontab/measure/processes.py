@@ -106,14 +106,19 @@ def started() -> Iterator[Processes]:
     distributed.init_process_group("gloo", timeout=PATIENCE)
     try:
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        cores = max(1, len(os.sched_getaffinity(0)) // here)
-        torch.set_num_threads(cores)
-        numba.set_num_threads(min(cores, numba.get_num_threads()))
+        share_cores(here)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         yield Processes(distributed.get_rank(), world, here)
     finally:
         distributed.destroy_process_group()
+
+
+def share_cores(here: int) -> None:
+    """Takes the part of this machine's cores that one of so many processes has."""
+    cores = max(1, len(os.sched_getaffinity(0)) // here)
+    numba.set_num_threads(min(cores, numba.get_num_threads()))
+    torch.set_num_threads(cores)  # after numba, which begins with all of OpenMP's threads
 
 
 def _merge_from(rank: int, part: Accumulator) -> None:
