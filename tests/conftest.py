@@ -11,14 +11,13 @@ from typing import NamedTuple
 import polars as pl
 import pytest
 import tiny
-import torch
 from killed import settings_of
-from numba import set_num_threads
 
 from neurontab.building import build
 from neurontab.config import BuildConfig, resolve
 from neurontab.files import move_whole, sha256_of
 from neurontab.manifest import Manifest
+from neurontab.measure.processes import share_cores
 from neurontab.run import Run
 from neurontab.tables.table import Table
 
@@ -26,8 +25,7 @@ Built = Callable[..., Run]
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # of workers and all that tests begin: here it is too late
 if "PYTEST_XDIST_WORKER" in os.environ:  # As many tests at once as cores: one thread for each.
-    set_num_threads(1)
-    torch.set_num_threads(1)  # after numba, which begins with all of OpenMP's threads
+    share_cores(len(os.sched_getaffinity(0)))
     os.environ["OMP_NUM_THREADS"] = "1"  # of processes that tests begin
 
 
